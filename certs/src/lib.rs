@@ -1,0 +1,4 @@
+//! Who vouches for whom.
+#![forbid(unsafe_code)]
+
+pub mod chain;

@@ -1,0 +1,2 @@
+//! The `plenary-server` binary.
+fn main() {}

@@ -95,10 +95,13 @@ pub struct ChannelState {
 pub struct WaitingWelcome {
     /// The channel it opens.
     pub channel: ChannelId,
-    /// The commit it came with.
-    pub seq: Seq,
+    /// The commit it came with, and the chain head there.
+    pub head: ChannelHead,
     /// The MLS Welcome.
     pub bytes: Bytes,
+    /// The ratchet tree right after that commit ([`GroupState::tree`] of its transition): by the
+    /// time the device reads, the channel may be epochs further. Stored once a commit, not once a welcome.
+    pub tree: Bytes,
 }
 
 /// A value with its version: 1 when first put, one more at each change.

@@ -1,5 +1,18 @@
-//! Plenary's wire: bytes to domain types and back.
+//! Plenary's wire: bytes to domain types and back; prost and thiserror only.
+//!
+//! ```text
+//! WebSocket message --codec--> ClientFrame (request.rs)   --> server
+//!                   <--codec-- ServerFrame (reply.rs)     <--
+//! ```
+//!
+//! The main flow: [`codec::decode_client`] turns one size-capped message into a
+//! [`request::ClientFrame`] or says what is wrong with it; after that no prost type exists.
+//! [`ids`] has the newtypes everything is named by, [`limits`] the numbers both sides share.
 #![forbid(unsafe_code)]
 
+pub mod codec;
 pub mod ids;
 pub mod limits;
+pub mod reply;
+pub mod request;
+mod wire;

@@ -46,6 +46,10 @@ pub const SMALL_ITEM: u64 = 8 * MIB as u64;
 /// message (trees, commits of large groups) travels here in parts.
 pub const BULK_MESSAGE: usize = MIB + 4 * KIB;
 
+/// Bytes of a frame that travels in parts: a tree of 1,000 hybrid devices is 1.4 MB, a commit that
+/// adds 100 of them 0.3 MB; a device has one such frame under way.
+pub const FRAME_IN_PARTS: usize = 8 * MIB;
+
 /// Fragments of one WebSocket message, empty ones counted.
 pub const FRAGMENTS: usize = 64;
 

@@ -1,0 +1,180 @@
+//! Frames: pinned bytes, round trips, and what a peer may send instead.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    ids::*,
+    limits,
+    reply::*,
+    request::{Append, Auth, CommitExtras, Purpose, Request},
+};
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn append(bytes: Vec<u8>) -> ClientFrame {
+    ClientFrame::Request(
+        RequestId(7),
+        Request::Append(Append {
+            channel: ChannelId([1; 16]),
+            client_id: ClientId([2; 16]),
+            epoch: Epoch(3),
+            bytes: bytes.into(),
+            commit: Some(CommitExtras {
+                group_info: Bytes::from_static(b"info"),
+                welcomes: vec![(DeviceId([4; 16]), Bytes::from_static(b"welcome"))],
+            }),
+        }),
+    )
+}
+
+#[test]
+fn frames_are_pinned() {
+    assert_eq!(
+        hex(&encode_client(append(b"message".to_vec()))),
+        "1a58080772540a1001010101010101010101010101010101121002020202020202020202020202020202180322076d6573736167652a230a04696e666f121b0a1004040404040404040404040404040404120777656c636f6d65"
+    );
+    assert_eq!(
+        hex(&encode_server(ServerFrame::Reply(
+            RequestId(7),
+            Err(Failure {
+                code: Code::StaleEpoch,
+                message: "late".into(),
+                retry_after_ms: Some(9),
+            })
+        ))),
+        "220e0807120a080612046c6174651809"
+    );
+}
+
+#[test]
+fn what_is_missing_or_of_wrong_length_is_named() {
+    assert_eq!(decode_client(Bytes::new()), Err(WireError::Missing("body")));
+    assert_eq!(
+        decode_client(Bytes::from_static(&[0xff])),
+        Err(WireError::NotAFrame)
+    );
+    let auth = |device: &'static [u8]| {
+        use prost::Message;
+        let frame = crate::wire::ClientFrame {
+            body: Some(crate::wire::client_frame::Body::Auth(crate::wire::Auth {
+                device: Bytes::from_static(device),
+                ..Default::default()
+            })),
+        };
+        decode_client(frame.encode_to_vec().into())
+    };
+    assert_eq!(
+        auth(b"short"),
+        Err(WireError::Length {
+            field: "device",
+            expected: 16,
+            got: 5
+        })
+    );
+    assert_eq!(auth(&[0; 16]), Err(WireError::Unknown("purpose")));
+}
+
+#[test]
+fn parts_join_in_order_only() {
+    let frame = encode_client(append(vec![5; 100_000]));
+    assert!(parts(&frame, frame.len()).is_none());
+    let cut: Vec<_> = parts(&frame, limits::FRAME_BEFORE_OK)
+        .into_iter()
+        .flatten()
+        .collect();
+    assert!(cut.len() > 20);
+    let mut assembler = Assembler::default();
+    for part in &cut {
+        let size = encode_client(ClientFrame::Part(part.clone())).len();
+        assert!(size <= limits::FRAME_BEFORE_OK, "{size}");
+        match assembler.push(part).unwrap() {
+            Some(whole) => assert_eq!(whole, frame),
+            None => assert_eq!(assembler.idle(), Err(WireError::PartsInterrupted)),
+        }
+    }
+    assert_eq!(assembler.idle(), Ok(()));
+    assembler.push(&cut[0]).unwrap();
+    assert_eq!(
+        assembler.push(&cut[2]),
+        Err(WireError::PartOrder {
+            expected: 1,
+            got: 2
+        })
+    );
+    assert_eq!(assembler.idle(), Ok(()));
+}
+
+#[test]
+fn parts_are_bounded() {
+    let mut assembler = Assembler::default();
+    let bytes = Bytes::from(vec![0; 1 << 20]);
+    let refused = (0..)
+        .map(|index| {
+            assembler.push(&Part {
+                index,
+                last: false,
+                bytes: bytes.clone(),
+            })
+        })
+        .find_map(Result::err);
+    assert_eq!(
+        refused,
+        Some(WireError::PartsTooLarge {
+            limit: limits::FRAME_IN_PARTS
+        })
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_refused_or_decoded(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let _ = decode_client(bytes.clone().into());
+        let _ = decode_server(bytes.into());
+    }
+
+    #[test]
+    fn requests_round_trip(
+        device in any::<[u8; 16]>(), nonce in any::<[u8; 32]>(), signature in any::<[u8; 64]>(),
+        bulk in any::<bool>(), body in proptest::collection::vec(any::<u8>(), 0..2000),
+    ) {
+        let auth = ClientFrame::Auth(Auth {
+            device: DeviceId(device),
+            purpose: if bulk { Purpose::Bulk } else { Purpose::Chat },
+            nonce: Digest(nonce),
+            signature: Signature(signature),
+        });
+        prop_assert_eq!(decode_client(encode_client(auth.clone())), Ok(auth));
+        let append = append(body);
+        prop_assert_eq!(decode_client(encode_client(append.clone())), Ok(append));
+    }
+
+    #[test]
+    fn replies_round_trip(
+        seq in any::<u64>(), hash in any::<[u8; 32]>(), index in any::<u32>(),
+        path in proptest::collection::vec(any::<[u8; 32]>(), 0..12),
+        body in proptest::collection::vec(any::<u8>(), 0..2000),
+    ) {
+        let frame = ServerFrame::Reply(RequestId(seq), Ok(Reply::Records {
+            records: vec![Record {
+                seq: Seq(seq),
+                device: DeviceId([1; 16]),
+                client_id: ClientId([2; 16]),
+                time: UnixMillis(seq),
+                bytes: body.into(),
+            }],
+            head: SignedHead {
+                channel: ChannelId([3; 16]),
+                head: ChannelHead { seq: Seq(seq), hash: Digest(hash) },
+                time: UnixMillis(seq),
+                signature: Signature([9; 64]),
+                index,
+                path: path.into_iter().map(Digest).collect(),
+            },
+        }));
+        prop_assert_eq!(decode_server(encode_server(frame.clone())), Ok(frame));
+    }
+}

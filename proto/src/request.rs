@@ -1,0 +1,242 @@
+//! What a client asks: the domain side of `ClientFrame`.
+
+use bytes::Bytes;
+
+use crate::{
+    ids::{
+        ChannelId, ClientId, DeviceId, Digest, Epoch, InvitationId, ItemId, LedgerSeq, RequestId,
+        Seq, Signature, UnixMillis,
+    },
+    reply::Part,
+};
+
+/// A frame from a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientFrame {
+    /// A device identifies itself; the answer is OK or a refusal.
+    Auth(Auth),
+    /// Somebody not yet admitted comes with an invitation.
+    Knock(Knock),
+    /// An operation, after OK.
+    Request(RequestId, Request),
+    /// A piece of a frame too large for one message.
+    Part(Part),
+}
+
+/// AUTH: see design.md section 4.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Auth {
+    /// The device that connects.
+    pub device: DeviceId,
+    /// What the connection is for.
+    pub purpose: Purpose,
+    /// Fresh randomness of the client.
+    pub nonce: Digest,
+    /// By the device's authentication key, over the transcript.
+    pub signature: Signature,
+}
+
+/// KNOCK: see design.md section 4.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Knock {
+    /// The invitation held.
+    pub invitation: InvitationId,
+    /// Fresh randomness of the guest.
+    pub nonce: Digest,
+    /// By a key derived from the invitation's secret, over the transcript.
+    pub mac: Digest,
+}
+
+/// What a connection is for. Bulk carries items, so that chat never waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Discussion, ledger, everything but items' bytes.
+    Chat,
+    /// Items' bytes only.
+    Bulk,
+}
+
+/// An operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// Statements after a position.
+    LedgerRead {
+        /// The last one known.
+        after: LedgerSeq,
+        /// At most so many.
+        limit: u32,
+    },
+    /// Appends signed statements, in order, up to the first refused one. A repeat is no error.
+    LedgerSubmit(Vec<Bytes>),
+    /// A guest's sealed request for admission. Once an invitation.
+    PutRequest(Bytes),
+    /// What became of the guest's request.
+    RequestState,
+    /// Lets somebody knock.
+    PutInvitation {
+        /// Its name.
+        invitation: InvitationId,
+        /// What a knock is checked by; derived from the secret, which never comes here.
+        verifier: Digest,
+        /// After this it opens nothing.
+        expires: UnixMillis,
+    },
+    /// Requests for admission that wait for the Board.
+    ListRequests,
+    /// Closes a request; the answer is handed to the guest.
+    AnswerRequest {
+        /// The invitation it came by.
+        invitation: InvitationId,
+        /// For the guest; sealed.
+        answer: Bytes,
+    },
+    /// Stores sealed profiles and roster keys. By the Board's members only.
+    PutSealed(Vec<(SealedName, Bytes)>),
+    /// Reads sealed profiles, and roster keys sealed to the caller.
+    GetSealed(Vec<SealedName>),
+    /// Adds key packages of the calling device.
+    PutKeyPackages {
+        /// Each used once.
+        packages: Vec<Bytes>,
+        /// Handed out when none is left; replaces the one before.
+        last_resort: Option<Bytes>,
+    },
+    /// One key package of each device, to add them to a channel.
+    ClaimKeyPackages {
+        /// The channel they are to be added to: the caller must be in it.
+        channel: ChannelId,
+        /// The devices.
+        devices: Vec<DeviceId>,
+    },
+    /// Opens a channel's log with its group at epoch 0.
+    FoundChannel {
+        /// The channel.
+        channel: ChannelId,
+        /// MLS GroupInfo with `external_pub`, without tree.
+        group_info: Bytes,
+        /// The ratchet tree.
+        tree: Bytes,
+    },
+    /// Appends an MLS message to a channel's log.
+    Append(Append),
+    /// Records after a position.
+    Read {
+        /// The channel.
+        channel: ChannelId,
+        /// The last one known.
+        after: Seq,
+        /// At most so many.
+        limit: u32,
+    },
+    /// What an external joiner needs.
+    GroupState(ChannelId),
+    /// Pushes what moves in these channels from now on; answers with their heads. Adds to what is watched.
+    Watch(Vec<ChannelId>),
+    /// Welcomes that wait for the calling device.
+    Welcomes,
+    /// A welcome is used or useless.
+    DropWelcome {
+        /// The channel.
+        channel: ChannelId,
+        /// The commit it came with.
+        seq: Seq,
+    },
+    /// A right to one item, for this device and a short time.
+    ItemToken {
+        /// The item.
+        item: ItemId,
+        /// The channel it is handed over in: the caller must be in it.
+        channel: ChannelId,
+        /// What for.
+        right: Right,
+    },
+    /// Bulk: makes room for an item.
+    ItemReserve {
+        /// A token with [`Right::Put`].
+        token: Bytes,
+        /// Sealed bytes in all.
+        size: u64,
+        /// Sealed bytes of every chunk but the last.
+        chunk: u32,
+    },
+    /// Bulk: one sealed chunk; answered when durable.
+    ItemPut {
+        /// A reserved item.
+        item: ItemId,
+        /// From 0.
+        index: u32,
+        /// The chunk.
+        bytes: Bytes,
+    },
+    /// Bulk: all chunks are there; makes the item available.
+    ItemCommit {
+        /// The item.
+        item: ItemId,
+        /// Root over the sealed chunks: the server checks it.
+        root: Digest,
+    },
+    /// Bulk: bytes of a committed item.
+    ItemGet {
+        /// A token with [`Right::Get`].
+        token: Bytes,
+        /// First byte.
+        offset: u64,
+        /// How many, at most a chunk.
+        length: u32,
+    },
+    /// Bulk: what of an item is durable.
+    ItemStatus {
+        /// A token for the item.
+        token: Bytes,
+    },
+}
+
+/// What an append carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Append {
+    /// The log.
+    pub channel: ChannelId,
+    /// The sender's own mark: a repeat is recognised by it.
+    pub client_id: ClientId,
+    /// The epoch the message was made in.
+    pub epoch: Epoch,
+    /// The MLS message.
+    pub bytes: Bytes,
+    /// With a commit: the rest of what it brings.
+    pub commit: Option<CommitExtras>,
+}
+
+/// What comes with a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitExtras {
+    /// GroupInfo of the new epoch, with `external_pub`, without tree.
+    pub group_info: Bytes,
+    /// Welcomes, one a device added.
+    pub welcomes: Vec<(DeviceId, Bytes)>,
+}
+
+/// Names a sealed value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SealedName {
+    /// A profile, by the hash that ADMIT or CHANNEL carries; sealed under the roster key.
+    Profile(Digest),
+    /// A generation of the roster key, sealed to one device.
+    RosterKey {
+        /// Counts from 1.
+        generation: u32,
+        /// Who can open it.
+        device: DeviceId,
+    },
+}
+
+/// What a token allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Right {
+    /// To put up the item, of so many sealed bytes.
+    Put {
+        /// Sealed bytes in all.
+        size: u64,
+    },
+    /// To fetch it.
+    Get,
+}

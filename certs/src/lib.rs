@@ -1,8 +1,15 @@
 //! Who vouches for whom.
 #![forbid(unsafe_code)]
 
+pub mod admission;
+pub mod board;
+mod cbor;
 pub mod chain;
 pub mod handshake;
+pub mod invitation;
+pub mod ledger;
 pub mod mls;
+pub mod profile;
 pub mod signed_head;
+pub mod signing;
 pub mod tls;

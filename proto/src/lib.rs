@@ -12,6 +12,7 @@
 
 pub mod codec;
 pub mod ids;
+pub mod label;
 pub mod limits;
 pub mod reply;
 pub mod request;

@@ -1,0 +1,1 @@
+//! A request for admission, from the knocker to the Board.

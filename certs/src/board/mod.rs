@@ -1,0 +1,1 @@
+//! Board keys in sealed files, and signing by request and signature files.

@@ -1,0 +1,1 @@
+//! An invitation: what somebody not yet admitted needs to knock.

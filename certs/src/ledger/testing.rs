@@ -1,0 +1,1 @@
+//! A small Board for tests.

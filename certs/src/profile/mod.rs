@@ -1,0 +1,1 @@
+//! Names, kept out of the server's reach.

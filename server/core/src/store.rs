@@ -37,6 +37,13 @@ pub struct Transition {
     pub welcomes: Vec<(DeviceId, Bytes)>,
 }
 
+impl Transition {
+    /// The epoch after the commit.
+    pub fn to(&self) -> Epoch {
+        Epoch(self.from.0.saturating_add(1))
+    }
+}
+
 /// The group as the server follows it; opaque to the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupState {
@@ -66,6 +73,20 @@ pub struct Append {
     pub bytes: Bytes,
     /// For a commit: what it changes.
     pub transition: Option<Transition>,
+}
+
+impl Append {
+    /// Whether the append may follow in a channel at epoch `current`: every epoch that it names
+    /// must be that one, and it must name one. Errors: [`StoreError::WrongEpoch`].
+    pub fn check_epoch(&self, current: Epoch) -> Result<(), StoreError> {
+        let from = self.transition.as_ref().map(|transition| transition.from);
+        let mut named = self.epoch.iter().chain(&from).peekable();
+        if named.peek().is_some() && named.all(|epoch| *epoch == current) {
+            Ok(())
+        } else {
+            Err(StoreError::WrongEpoch { current })
+        }
+    }
 }
 
 /// The answer to an append.

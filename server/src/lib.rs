@@ -1,1 +1,4 @@
-//! Plenary.
+//! The Plenary server: a TLS WebSocket listener over an embedded store.
+#![forbid(unsafe_code)]
+
+pub mod net;

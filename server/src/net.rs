@@ -1,0 +1,24 @@
+//! The transport: bytes, limits and clocks; it knows nothing of what is said.
+//!
+//! ```text
+//! accept -> gate -> TLS -> upgrade -> connection task <-> Session
+//!           (fair    (plenary-certs)   guard: every byte in     ^
+//!            share)                    outbox: pushes out <- Registry
+//! ```
+//!
+//! [`serve`] runs it all over a [`Service`], which opens one [`Session`] a connection.
+
+mod connection;
+mod gate;
+mod guard;
+mod listener;
+mod outbox;
+mod registry;
+mod scanner;
+mod session;
+mod upgrade;
+
+pub use listener::{Settings, serve};
+pub use outbox::{ConnectionId, Cut, Outbox};
+pub use registry::{Presence, Registry};
+pub use session::{Closing, End, Link, Next, Service, Session, Step};

@@ -1,0 +1,333 @@
+//! One task per connection: reads, hands to the session, writes answers and pushes, keeps time.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::select;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tracing::debug;
+
+use super::gate::Slot;
+use super::guard::{Guarded, violation};
+use super::outbox::{Cut, CutWatch, Inbox};
+use super::scanner::Violation;
+use super::session::{Closing, End, Next, Session, Step};
+
+/// For the last frames and the close frame to go out and be answered.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// Bytes of a misbehaving peer that are still read, so that the close frame is not lost to a reset.
+const LINGER_BYTES: usize = 2 << 20;
+
+/// The clocks of a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// The moment by which the session must be settled.
+    pub settle_by: Instant,
+    /// Silence after which the peer is pinged.
+    pub ping_after: Duration,
+    /// Silence after which it is gone.
+    pub gone_after: Duration,
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The peer closed it or is unreachable.
+    Gone,
+    /// Nothing came for too long, or nothing could be written.
+    Silent,
+    /// The peer broke the rules, or the session ended it.
+    Closed(Closing),
+    /// From outside.
+    Cut(Cut),
+    /// The server stops.
+    Shutdown,
+}
+
+/// A connection and what belongs to it.
+pub struct Connection<S> {
+    /// The upgraded socket.
+    pub socket: WebSocketStream<Guarded<S>>,
+    /// Pushes to it.
+    pub inbox: Inbox,
+    /// The clocks.
+    pub pace: Pace,
+    /// Turns true when the server stops.
+    pub stop: watch::Receiver<bool>,
+    /// Held until the session is settled.
+    pub slot: Option<Slot>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Serves the connection to its end, close frame included.
+    pub async fn run(mut self, mut session: Box<dyn Session>) -> Ended {
+        let ended = match self.serve(&mut *session).await {
+            Ok(never) => match never {},
+            Err(ended) => ended,
+        };
+        let (closing, end) = match ended {
+            Ended::Gone | Ended::Silent => return ended,
+            Ended::Closed(closing) => (closing, None),
+            Ended::Cut(Cut::Lagging) => (Closing::Lagging, None),
+            Ended::Cut(cut @ Cut::Revoked) => (Closing::Revoked, Some(End::Cut(cut))),
+            Ended::Shutdown => (Closing::Shutdown, Some(End::Shutdown)),
+        };
+        let frames = end.map(|end| session.farewell(end)).unwrap_or_default();
+        // What the session holds (presence, rights) ends before the peer is told.
+        drop(session);
+        let _ = timeout(FAREWELL, self.close(frames, closing)).await;
+        ended
+    }
+
+    async fn serve(&mut self, session: &mut dyn Session) -> Result<Never, Ended> {
+        enum Event {
+            Message(Option<Result<Message, tungstenite::Error>>),
+            Push(Option<Bytes>),
+            Tick,
+        }
+        let mut cut = self.inbox.cut();
+        let first = self.attend(session.opened(), &mut cut).await?;
+        self.take(first, &mut cut).await?;
+        let mut pinged = false;
+        let mut tick = pin!(sleep_until(self.due(pinged)));
+        loop {
+            let event = select! {
+                biased;
+                why = cut.wait() => return Err(Ended::Cut(why)),
+                _ = self.stop.wait_for(|stop| *stop) => return Err(Ended::Shutdown),
+                () = &mut tick => Event::Tick,
+                message = self.socket.next() => Event::Message(message),
+                frame = self.inbox.next() => Event::Push(frame),
+            };
+            match event {
+                Event::Message(message) => {
+                    pinged = false;
+                    if let Some(bytes) = understand(message)? {
+                        let step = self.attend(session.message(bytes), &mut cut).await?;
+                        self.take(step, &mut cut).await?;
+                    }
+                }
+                Event::Push(frame) => self.write(frame, &mut cut).await?,
+                Event::Tick => {
+                    let now = Instant::now();
+                    if self.slot.is_some() && now >= self.pace.settle_by {
+                        return Err(Ended::Closed(Closing::Handshake));
+                    }
+                    let silence = now - self.heard();
+                    if silence >= self.pace.gone_after {
+                        return Err(Ended::Silent);
+                    }
+                    if silence >= self.pace.ping_after && !pinged {
+                        pinged = true;
+                        self.send(Message::Ping(Bytes::new()), &mut cut).await?;
+                    }
+                    tick.as_mut().reset(self.due(pinged));
+                }
+            }
+        }
+    }
+
+    /// Waits for the session, and writes pushes meanwhile. The session's work is never dropped
+    /// half done: what it has begun in the store, it ends.
+    async fn attend(
+        &mut self,
+        work: impl Future<Output = Step>,
+        cut: &mut CutWatch,
+    ) -> Result<Step, Ended> {
+        let mut work = pin!(work);
+        let ended = select! {
+            biased;
+            step = &mut work => return Ok(step),
+            why = cut.wait() => Ended::Cut(why),
+            ended = pump(&mut self.socket, &mut self.inbox) => ended,
+        };
+        work.await;
+        Err(ended)
+    }
+
+    /// Does what the session wants.
+    async fn take(&mut self, step: Step, cut: &mut CutWatch) -> Result<(), Ended> {
+        self.write(step.frames, cut).await?;
+        match step.next {
+            Next::Stay => {}
+            Next::Settled { message } => {
+                self.socket.get_mut().set_message_limit(message);
+                self.slot = None;
+            }
+            Next::Close(closing) => return Err(Ended::Closed(closing)),
+        }
+        Ok(())
+    }
+
+    /// Writes these frames and the pushes that wait, then flushes once.
+    async fn write(
+        &mut self,
+        frames: impl IntoIterator<Item = Bytes>,
+        cut: &mut CutWatch,
+    ) -> Result<(), Ended> {
+        let limit = self.write_by();
+        let Self { socket, inbox, .. } = self;
+        let write = async {
+            for frame in frames {
+                socket.feed(Message::Binary(frame)).await?;
+            }
+            while let Some(frame) = inbox.try_next() {
+                socket.feed(Message::Binary(frame)).await?;
+            }
+            socket.flush().await
+        };
+        bounded(write, limit, cut).await
+    }
+
+    async fn send(&mut self, message: Message, cut: &mut CutWatch) -> Result<(), Ended> {
+        let limit = self.write_by();
+        bounded(self.socket.send(message), limit, cut).await
+    }
+
+    /// Last frames, close frame, and a moment for the peer to answer.
+    async fn close(
+        &mut self,
+        frames: Vec<Bytes>,
+        closing: Closing,
+    ) -> Result<(), tungstenite::Error> {
+        for frame in frames {
+            self.socket.feed(Message::Binary(frame)).await?;
+        }
+        let frame = CloseFrame {
+            code: closing.code().into(),
+            reason: closing.reason().into(),
+        };
+        self.socket.close(Some(frame)).await?;
+        let stream = self.socket.get_mut().inner_mut();
+        stream.shutdown().await?;
+        let mut rest = [0; 1024];
+        let mut lingered = 0;
+        while lingered < LINGER_BYTES {
+            match stream.read(&mut rest).await? {
+                0 => break,
+                read => lingered += read,
+            }
+        }
+        Ok(())
+    }
+
+    fn heard(&self) -> Instant {
+        self.socket.get_ref().heard()
+    }
+
+    /// The next moment something is due on the clock.
+    fn due(&self, pinged: bool) -> Instant {
+        let silence = if pinged {
+            self.pace.gone_after
+        } else {
+            self.pace.ping_after
+        };
+        let due = self.heard() + silence;
+        match self.slot {
+            Some(_) => due.min(self.pace.settle_by),
+            None => due,
+        }
+    }
+
+    /// By when a write must be through: a peer that takes nothing is as good as gone.
+    fn write_by(&self) -> Instant {
+        match self.slot {
+            Some(_) => self.pace.settle_by,
+            None => Instant::now() + self.pace.gone_after,
+        }
+    }
+}
+
+/// What never is.
+enum Never {}
+
+/// Writes pushes as they come, until the connection breaks. Cancel-safe: a frame is taken from the
+/// inbox only when the socket has room for it.
+async fn pump<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut WebSocketStream<Guarded<S>>,
+    inbox: &mut Inbox,
+) -> Ended {
+    let mut step = async || -> Result<(), tungstenite::Error> {
+        poll_fn(|cx| socket.poll_ready_unpin(cx)).await?;
+        let frame = match inbox.try_next() {
+            Some(frame) => Some(frame),
+            None => {
+                socket.flush().await?;
+                inbox.next().await
+            }
+        };
+        match frame {
+            Some(frame) => socket.start_send_unpin(Message::Binary(frame)),
+            None => std::future::pending().await,
+        }
+    };
+    loop {
+        if let Err(error) = step().await {
+            return ended_by(&error);
+        }
+    }
+}
+
+async fn bounded(
+    write: impl Future<Output = Result<(), tungstenite::Error>>,
+    limit: Instant,
+    cut: &mut CutWatch,
+) -> Result<(), Ended> {
+    select! {
+        biased;
+        why = cut.wait() => Err(Ended::Cut(why)),
+        done = timeout_at(limit, write) => match done {
+            Ok(done) => done.map_err(|error| ended_by(&error)),
+            Err(_) => Err(Ended::Silent),
+        },
+    }
+}
+
+/// A binary message's bytes; nothing for control frames.
+fn understand(
+    message: Option<Result<Message, tungstenite::Error>>,
+) -> Result<Option<Bytes>, Ended> {
+    match message {
+        Some(Ok(Message::Binary(bytes))) => Ok(Some(bytes)),
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
+        Some(Ok(Message::Text(_))) => Err(Ended::Closed(Closing::Text)),
+        // The close handshake goes on at the next read, which then ends.
+        Some(Ok(Message::Close(_) | Message::Frame(_))) => Ok(None),
+        Some(Err(error)) => Err(ended_by(&error)),
+        None => Err(Ended::Gone),
+    }
+}
+
+fn ended_by(error: &tungstenite::Error) -> Ended {
+    match error {
+        tungstenite::Error::Io(error) => match violation(error) {
+            Some(broken) => {
+                debug!(%broken, "the peer broke a rule");
+                Ended::Closed(match broken {
+                    Violation::TooLarge { .. } => Closing::TooLarge,
+                    Violation::Text => Closing::Text,
+                    Violation::Fragments(_) | Violation::Controls(_) => Closing::Policy,
+                    Violation::Upgrade(_) => Closing::Protocol,
+                })
+            }
+            None => Ended::Gone,
+        },
+        tungstenite::Error::Protocol(
+            tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
+        ) => Ended::Gone,
+        tungstenite::Error::Protocol(broken) => {
+            debug!(%broken, "the peer broke WebSocket");
+            Ended::Closed(Closing::Protocol)
+        }
+        tungstenite::Error::Capacity(_) => Ended::Closed(Closing::TooLarge),
+        _ => Ended::Gone,
+    }
+}

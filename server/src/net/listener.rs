@@ -1,0 +1,210 @@
+//! Accepts connections, sees them through the handshakes, and starts their tasks.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use plenary_proto::limits;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::select;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
+use tracing::{Instrument, debug, info, info_span, warn};
+
+use super::connection::{Connection, Pace};
+use super::gate::{Gate, Slot, Verdict};
+use super::outbox::{ConnectionId, outbox};
+use super::session::{Link, Service};
+use super::upgrade::upgrade;
+
+/// After a failed accept (out of file descriptors, mostly).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What an operator may tune of the listener.
+///
+/// Memory in the worst case: every connection 24 KiB, its outbound queue of 256 KiB, and one
+/// message in each direction (72 KiB chat, 1,028 KiB bulk).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// From accept to OK.
+    pub handshake: Duration,
+    /// Handshakes in progress.
+    pub handshakes: usize,
+    /// Of them, from one address.
+    pub handshakes_per_address: usize,
+    /// Connections in all.
+    pub connections: usize,
+    /// Silence after which a peer is pinged.
+    pub ping_after: Duration,
+    /// Silence after which it is gone.
+    pub gone_after: Duration,
+    /// How long connections may take to end when the server stops.
+    pub drain: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            handshake: limits::HANDSHAKE,
+            handshakes: limits::HANDSHAKES_IN_FLIGHT,
+            handshakes_per_address: limits::HANDSHAKES_PER_ADDRESS,
+            connections: 10_000,
+            ping_after: limits::PING_AFTER,
+            gone_after: limits::GONE_AFTER,
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Serves until `stop` turns true, then ends every connection and returns.
+pub async fn serve(
+    tcp: TcpListener,
+    tls: Arc<ServerConfig>,
+    service: Arc<dyn Service>,
+    settings: Settings,
+    mut stop: watch::Receiver<bool>,
+) {
+    let gate = Gate::new(settings.handshakes, settings.handshakes_per_address);
+    let places = Arc::new(Semaphore::new(settings.connections));
+    // Every task holds a sender: when all are gone, all tasks are.
+    let (alive, mut all_gone) = mpsc::channel::<()>(1);
+    let shared = Arc::new(Shared {
+        acceptor: TlsAcceptor::from(tls),
+        service,
+        settings,
+        stop: stop.clone(),
+        ids: AtomicU64::new(1),
+    });
+    loop {
+        let accepted = select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break,
+            accepted = accept(&tcp, &gate, &places) => accepted,
+        };
+        let Some((stream, peer, slot, place)) = accepted else {
+            continue;
+        };
+        let arrival = Arrival {
+            shared: shared.clone(),
+            peer,
+            settle_by: Instant::now() + settings.handshake,
+            place,
+            alive: alive.clone(),
+        };
+        match gate.judge(peer.ip(), slot) {
+            Verdict::Pass(slot) => {
+                tokio::spawn(arrival.enter(stream, slot));
+            }
+            Verdict::Wait(waiting) => {
+                tokio::spawn(async move {
+                    match timeout_at(arrival.settle_by, waiting.turn()).await {
+                        Ok(Some(slot)) => arrival.enter(stream, slot).await,
+                        _ => debug!(%peer, "gave up: its address has its share of handshakes"),
+                    }
+                });
+            }
+            Verdict::Full => debug!(%peer, "closed: too many wait from its address"),
+        }
+    }
+    drop(tcp);
+    drop(alive);
+    info!("no longer accepting; ending connections");
+    if timeout(settings.drain, all_gone.recv()).await.is_err() {
+        warn!("some connections did not end in time");
+    }
+}
+
+type Accepted = (
+    TcpStream,
+    SocketAddr,
+    OwnedSemaphorePermit,
+    OwnedSemaphorePermit,
+);
+
+/// Waits for room first, so that what is too much stays in the kernel's queue.
+async fn accept(tcp: &TcpListener, gate: &Gate, places: &Arc<Semaphore>) -> Option<Accepted> {
+    let place = places.clone().acquire_owned().await.ok()?;
+    let slot = gate.slot().await?;
+    match tcp.accept().await {
+        Ok((stream, peer)) => Some((stream, peer, slot, place)),
+        Err(error) => {
+            warn!(%error, "cannot accept; raise the limit of open files if it is reached");
+            sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+struct Shared {
+    acceptor: TlsAcceptor,
+    service: Arc<dyn Service>,
+    settings: Settings,
+    stop: watch::Receiver<bool>,
+    ids: AtomicU64,
+}
+
+/// An accepted TCP connection with everything it needs.
+struct Arrival {
+    shared: Arc<Shared>,
+    peer: SocketAddr,
+    settle_by: Instant,
+    place: OwnedSemaphorePermit,
+    alive: mpsc::Sender<()>,
+}
+
+impl Arrival {
+    /// Handshakes, then a task of its own: the handshake's memory is given back.
+    async fn enter(self, stream: TcpStream, slot: Slot) {
+        let id = ConnectionId(self.shared.ids.fetch_add(1, Ordering::Relaxed));
+        let address: IpAddr = self.peer.ip();
+        let span = info_span!("connection", id = id.0, %address);
+        let upgraded = {
+            let mut stop = self.shared.stop.clone();
+            let work = Box::pin(upgrade(stream, &self.shared.acceptor));
+            let work = timeout_at(self.settle_by, work).instrument(span.clone());
+            select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                upgraded = work => upgraded,
+            }
+        };
+        let (socket, exporter) = match upgraded {
+            Ok(Ok(upgraded)) => upgraded,
+            Ok(Err(error)) => return span.in_scope(|| debug!(%error, "refused")),
+            Err(_) => return span.in_scope(|| debug!("too slow to upgrade")),
+        };
+        let Self {
+            shared,
+            peer,
+            settle_by,
+            place,
+            alive,
+        } = self;
+        let (outbox, inbox) = outbox(id);
+        let link = Link {
+            peer,
+            exporter,
+            outbox,
+        };
+        let connection = Connection {
+            socket,
+            inbox,
+            pace: Pace {
+                settle_by,
+                ping_after: shared.settings.ping_after,
+                gone_after: shared.settings.gone_after,
+            },
+            stop: shared.stop.clone(),
+            slot: Some(slot),
+        };
+        let task = async move {
+            let session = shared.service.open(link);
+            let ended = connection.run(session).await;
+            debug!(?ended, "ended");
+            drop((place, alive));
+        };
+        tokio::spawn(task.instrument(span));
+    }
+}

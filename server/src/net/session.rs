@@ -1,0 +1,147 @@
+//! The seam between the transport and what is said over it.
+//!
+//! The transport knows bytes, limits and clocks; a [`Session`] knows the protocol. The server's
+//! own session drives the core; tests plug in an echo.
+
+use std::net::SocketAddr;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::outbox::{Cut, Outbox};
+
+/// A connection that stands: TLS and the upgrade are done, nothing has been said.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// RFC 9266 channel binding of its TLS connection.
+    pub exporter: [u8; 32],
+    /// The way to it from outside its task.
+    pub outbox: Outbox,
+}
+
+/// Opens a session for every connection.
+pub trait Service: Send + Sync + 'static {
+    /// Must not block.
+    fn open(&self, link: Link) -> Box<dyn Session>;
+}
+
+/// What is said on one connection. Calls never overlap; dropped at its end.
+#[async_trait]
+pub trait Session: Send {
+    /// The first frames.
+    async fn opened(&mut self) -> Step;
+
+    /// A message came: one binary one, within the limit in force.
+    async fn message(&mut self, message: Bytes) -> Step;
+
+    /// The last frames before the close frame, when the server ends the connection.
+    fn farewell(&mut self, end: End) -> Vec<Bytes>;
+}
+
+/// Why the server ends a connection that did nothing wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// From outside the connection.
+    Cut(Cut),
+    /// The server stops.
+    Shutdown,
+}
+
+/// What a session wants after an event: frames first, then `next`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Each one binary message.
+    pub frames: Vec<Bytes>,
+    /// Then.
+    pub next: Next,
+}
+
+/// How a connection goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// As it is.
+    Stay,
+    /// Authenticated, or let in as a guest: the time limit of the handshake is lifted, and
+    /// messages may have so many bytes.
+    Settled {
+        /// Bytes.
+        message: usize,
+    },
+    /// Not at all: the peer is told by a close frame.
+    Close(Closing),
+}
+
+impl Step {
+    /// Answers and goes on.
+    pub fn reply(frames: Vec<Bytes>) -> Self {
+        Self {
+            frames,
+            next: Next::Stay,
+        }
+    }
+
+    /// Answers and ends.
+    pub fn close(frames: Vec<Bytes>, closing: Closing) -> Self {
+        Self {
+            frames,
+            next: Next::Close(closing),
+        }
+    }
+}
+
+/// What a close frame says: RFC 6455 section 7.4, and the range for applications from 4000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// 1001: the server stops. Come back.
+    Shutdown,
+    /// 1002: the peer does not speak WebSocket or not this protocol.
+    Protocol,
+    /// 1003: a text message.
+    Text,
+    /// 1008: a rule was broken, authentication included.
+    Policy,
+    /// 1009: a message above the limit.
+    TooLarge,
+    /// 1011: the server failed. Come back.
+    Failed,
+    /// 4000: too slow from accept to OK.
+    Handshake,
+    /// 4001: the reader fell behind. Come back and catch up.
+    Lagging,
+    /// 4002: the device may not be here any more.
+    Revoked,
+}
+
+impl Closing {
+    /// The number on the wire.
+    pub fn code(self) -> u16 {
+        match self {
+            Self::Shutdown => 1001,
+            Self::Protocol => 1002,
+            Self::Text => 1003,
+            Self::Policy => 1008,
+            Self::TooLarge => 1009,
+            Self::Failed => 1011,
+            Self::Handshake => 4000,
+            Self::Lagging => 4001,
+            Self::Revoked => 4002,
+        }
+    }
+
+    /// For people, at most 123 bytes.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Shutdown => "the server stops",
+            Self::Protocol => "not the protocol",
+            Self::Text => "binary messages only",
+            Self::Policy => "not allowed",
+            Self::TooLarge => "message too large",
+            Self::Failed => "the server failed",
+            Self::Handshake => "too slow to authenticate",
+            Self::Lagging => "fell behind; catch up from the log",
+            Self::Revoked => "this device has no access",
+        }
+    }
+}

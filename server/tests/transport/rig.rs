@@ -1,0 +1,249 @@
+//! A server with an echo behind the seam, and clients that may misbehave.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use plenary_certs::tls::{Authority, Reloadable, client_config, exporter, server_config};
+use plenary_proto::ids::{DeviceId, UnixMillis};
+use plenary_proto::limits::CHAT_MESSAGE;
+use plenary_server::net::{
+    End, Link, Next, Presence, Registry, Service, Session, Settings, Step, serve,
+};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+/// Nothing here takes a tenth of it, unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct Rig {
+    pub address: SocketAddr,
+    pub registry: Arc<Registry>,
+    pub stop: watch::Sender<bool>,
+    /// A session works on "wait".
+    pub working: Arc<Notify>,
+    /// Lets it go on.
+    pub go_on: Arc<Notify>,
+    finished: Arc<AtomicUsize>,
+    client: Arc<ClientConfig>,
+    served: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+pub struct Client {
+    pub socket: WebSocketStream<TlsStream<TcpStream>>,
+}
+
+impl Rig {
+    pub async fn start(settings: Settings) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let now = UnixMillis(now.as_millis() as u64);
+        let authority = Authority::create(folder.path(), now).unwrap();
+        let identity = authority.issue(&["localhost".to_owned()], now).unwrap();
+        let tls = server_config(Reloadable::new(identity)).unwrap();
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = tcp.local_addr().unwrap();
+        let (stop, stopping) = watch::channel(false);
+        let echo = Arc::new(Echo {
+            registry: Registry::new(),
+            working: Arc::default(),
+            go_on: Arc::default(),
+            finished: Arc::default(),
+        });
+        Self {
+            address,
+            registry: echo.registry.clone(),
+            stop,
+            working: echo.working.clone(),
+            go_on: echo.go_on.clone(),
+            finished: echo.finished.clone(),
+            client: client_config(authority.pin()).unwrap(),
+            served: tokio::spawn(serve(tcp, tls, echo, settings, stopping)),
+        }
+    }
+
+    pub async fn tls(&self) -> TlsStream<TcpStream> {
+        let tcp = TcpStream::connect(self.address).await.unwrap();
+        tcp.set_nodelay(true).unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let connector = TlsConnector::from(self.client.clone());
+        connector.connect(name, tcp).await.unwrap()
+    }
+
+    pub async fn try_connect(&self, subprotocol: Option<&str>) -> Result<Client, Error> {
+        let mut request = "wss://localhost/".into_client_request().unwrap();
+        if let Some(name) = subprotocol {
+            let headers = request.headers_mut();
+            headers.insert("sec-websocket-protocol", name.parse().unwrap());
+        }
+        let (socket, response) = client_async(request, self.tls().await).await?;
+        assert_eq!(response.headers()["sec-websocket-protocol"], "plenary.v1");
+        Ok(Client { socket })
+    }
+
+    pub async fn connect(&self) -> Client {
+        self.try_connect(Some("plenary.v1")).await.unwrap()
+    }
+
+    pub async fn settled(&self, device: DeviceId) -> Client {
+        let mut client = self.connect().await;
+        client.next().await;
+        client.settle(device).await;
+        client
+    }
+
+    /// Until no connection of the device is left.
+    pub async fn gone(&self, device: DeviceId) {
+        let poll = async {
+            while self.registry.devices().contains(&device) {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, poll).await.expect("still connected");
+    }
+
+    pub fn finished(&self) -> usize {
+        self.finished.load(Ordering::SeqCst)
+    }
+
+    pub async fn stopped(self) {
+        timeout(PATIENCE, self.served).await.unwrap().unwrap();
+    }
+}
+
+impl Client {
+    pub fn binding(&self) -> [u8; 32] {
+        exporter(self.socket.get_ref().get_ref().1).unwrap()
+    }
+
+    pub async fn send(&mut self, message: impl Into<Bytes>) {
+        let message = Message::Binary(message.into());
+        // A server that has seen enough may be gone before all is written.
+        let _ = self.socket.send(message).await;
+    }
+
+    pub async fn frame(&mut self, frame: Frame) {
+        let _ = self.socket.send(Message::Frame(frame)).await;
+    }
+
+    /// Authenticates, as far as the echo is concerned.
+    pub async fn settle(&mut self, device: DeviceId) {
+        let mut message = b"settle".to_vec();
+        message.extend_from_slice(device.as_bytes());
+        self.send(message).await;
+        assert_eq!(self.next().await[..], *b"settled");
+    }
+
+    /// The next binary message.
+    pub async fn next(&mut self) -> Bytes {
+        loop {
+            match self.receive().await {
+                Some(Ok(Message::Binary(bytes))) => return bytes,
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("no message: {other:?}"),
+            }
+        }
+    }
+
+    pub async fn until(&mut self, wanted: &[u8]) {
+        while self.next().await != wanted {}
+    }
+
+    /// The code of the close frame, which must come next.
+    pub async fn closed(&mut self) -> u16 {
+        loop {
+            match self.receive().await {
+                Some(Ok(Message::Close(Some(frame)))) => return frame.code.into(),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("no close frame: {other:?}"),
+            }
+        }
+    }
+
+    async fn receive(&mut self) -> Option<Result<Message, Error>> {
+        timeout(PATIENCE, self.socket.next())
+            .await
+            .expect("silence")
+    }
+}
+
+/// A frame by hand, with its mask still to be set by the client.
+pub fn data_frame(kind: Data, payload: Vec<u8>, last: bool) -> Frame {
+    Frame::message(payload, OpCode::Data(kind), last)
+}
+
+struct Echo {
+    registry: Arc<Registry>,
+    working: Arc<Notify>,
+    go_on: Arc<Notify>,
+    finished: Arc<AtomicUsize>,
+}
+
+struct EchoSession {
+    link: Link,
+    registry: Arc<Registry>,
+    working: Arc<Notify>,
+    go_on: Arc<Notify>,
+    finished: Arc<AtomicUsize>,
+    presence: Option<Presence>,
+}
+
+impl Service for Echo {
+    fn open(&self, link: Link) -> Box<dyn Session> {
+        Box::new(EchoSession {
+            link,
+            registry: self.registry.clone(),
+            working: self.working.clone(),
+            go_on: self.go_on.clone(),
+            finished: self.finished.clone(),
+            presence: None,
+        })
+    }
+}
+
+#[async_trait]
+impl Session for EchoSession {
+    async fn opened(&mut self) -> Step {
+        Step::reply(vec![Bytes::copy_from_slice(&self.link.exporter)])
+    }
+
+    async fn message(&mut self, message: Bytes) -> Step {
+        if let Some(device) = message.strip_prefix(b"settle") {
+            let device = DeviceId::try_from(device).unwrap();
+            self.presence = Some(self.registry.enter(device, self.link.outbox.clone()));
+            return Step {
+                frames: vec![Bytes::from_static(b"settled")],
+                next: Next::Settled {
+                    message: CHAT_MESSAGE,
+                },
+            };
+        }
+        if message[..] == *b"wait" {
+            self.working.notify_one();
+            self.go_on.notified().await;
+            self.finished.fetch_add(1, Ordering::SeqCst);
+            return Step::reply(vec![Bytes::from_static(b"waited")]);
+        }
+        Step::reply(vec![message])
+    }
+
+    fn farewell(&mut self, _end: End) -> Vec<Bytes> {
+        vec![Bytes::from_static(b"bye")]
+    }
+}

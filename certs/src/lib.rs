@@ -7,6 +7,7 @@ mod cbor;
 pub mod chain;
 pub mod handshake;
 pub mod invitation;
+pub mod item_root;
 pub mod ledger;
 pub mod mls;
 pub mod profile;

@@ -1,1 +1,3 @@
 //! Plenary.
+
+pub mod content;

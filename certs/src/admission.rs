@@ -1,1 +1,282 @@
-//! A request for admission, from the knocker to the Board.
+//! A request for admission: from somebody invited, past the server, to the Board.
+//!
+//! Sealed under the invitation's secret, so the server learns no name; signed by the new device's
+//! authentication key, so that the keys are its own. What the Board compares with the person, by
+//! another way, is the [`fingerprint`].
+
+use plenary_proto::ids::{DeviceId, InvitationId, MemberId, NetworkId, Signature};
+use ring::rand::SecureRandom;
+
+use crate::{
+    cbor::{self, CborError, cbor_struct},
+    invitation::{Sealed, Secret},
+    ledger::{Capacity, DeviceKeys, hash},
+    profile::{ProfileError, SaltedProfile, text},
+    seal::SealError,
+    signing::{self, SigningKey},
+};
+
+const SIGN_TAG: &[u8] = b"plenary admission request v1\0";
+const FINGERPRINT_TAG: &[u8] = b"plenary device fingerprint v1\0";
+
+/// Bytes of a sealed request: keys, a full profile, a reason.
+pub const SEALED_REQUEST: usize = 16 * 1024;
+
+/// Bytes of the nominating authority.
+const NOMINATED: usize = 200;
+
+/// Bytes of the reason.
+const REASON: usize = 2_000;
+
+/// Who asks to be let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdmissionRequest {
+    /// A fresh pseudonym.
+    pub member: MemberId,
+    /// A fresh id of the first device.
+    pub device: DeviceId,
+    /// Its keys.
+    pub keys: DeviceKeys,
+    /// Who it is; the salted form that ADMIT will name.
+    pub profile: SaltedProfile,
+    /// As what.
+    pub capacity: Capacity,
+    /// The authority that nominates.
+    pub nominated_by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Why a request was not made or does not count.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum AdmissionError {
+    #[error("{0} bytes; a sealed request has at most {SEALED_REQUEST}")]
+    TooLong(usize),
+    #[error("the request cannot be opened with this invitation: {0}")]
+    Seal(#[from] SealError),
+    #[error("malformed request: {0}")]
+    Malformed(#[from] CborError),
+    #[error(transparent)]
+    Field(#[from] ProfileError),
+    #[error("a member's profile is wanted, not a channel's")]
+    NoMember,
+    #[error("the request is not signed by the device it names")]
+    BadSignature,
+}
+
+#[derive(Debug)]
+struct SignedRequest {
+    request: AdmissionRequest,
+    signature: Signature,
+}
+
+cbor_struct!(AdmissionRequest {
+    member,
+    device,
+    keys,
+    profile,
+    capacity,
+    nominated_by,
+    reason,
+});
+cbor_struct!(SignedRequest { request, signature });
+
+impl AdmissionRequest {
+    /// Signs and seals.
+    ///
+    /// # Errors
+    /// What is wrong with a field; [`AdmissionError::BadSignature`] if `key` is not the one in
+    /// `keys`; [`SealError::Random`].
+    pub fn seal(
+        &self,
+        network: NetworkId,
+        (invitation, secret): (InvitationId, &Secret),
+        key: &SigningKey,
+        random: &dyn SecureRandom,
+    ) -> Result<Vec<u8>, AdmissionError> {
+        self.validate()?;
+        if key.public() != self.keys.authentication {
+            return Err(AdmissionError::BadSignature);
+        }
+        let signed = SignedRequest {
+            request: self.clone(),
+            signature: key.sign(&self.to_be_signed(network, invitation)),
+        };
+        let bytes = cbor::encode(&signed);
+        let sealed = secret.seal(Sealed::Request, invitation, &bytes, random)?;
+        if sealed.len() > SEALED_REQUEST {
+            return Err(AdmissionError::TooLong(sealed.len()));
+        }
+        Ok(sealed)
+    }
+
+    /// Opens and verifies.
+    ///
+    /// # Errors
+    /// Any [`AdmissionError`].
+    pub fn open(
+        sealed: &[u8],
+        network: NetworkId,
+        (invitation, secret): (InvitationId, &Secret),
+    ) -> Result<Self, AdmissionError> {
+        if sealed.len() > SEALED_REQUEST {
+            return Err(AdmissionError::TooLong(sealed.len()));
+        }
+        let bytes = secret.open(Sealed::Request, invitation, sealed)?;
+        let SignedRequest { request, signature } = cbor::decode(&bytes)?;
+        request.validate()?;
+        signing::verify(
+            &request.keys.authentication,
+            &request.to_be_signed(network, invitation),
+            &signature,
+        )
+        .map_err(|_| AdmissionError::BadSignature)?;
+        Ok(request)
+    }
+
+    fn validate(&self) -> Result<(), AdmissionError> {
+        // What came inside was only decoded: the rules of profiles hold here too.
+        SaltedProfile::decode(&self.profile.encode())?;
+        if self.profile.member().is_none() {
+            return Err(AdmissionError::NoMember);
+        }
+        for (field, value, max) in [
+            ("nominating authority", &self.nominated_by, NOMINATED),
+            ("reason", &self.reason, REASON),
+        ] {
+            // Both may be left out.
+            if !value.is_empty() {
+                text(field, value, max)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn to_be_signed(&self, network: NetworkId, invitation: InvitationId) -> Vec<u8> {
+        [
+            SIGN_TAG,
+            network.as_bytes(),
+            invitation.as_bytes(),
+            &cbor::encode(self),
+        ]
+        .concat()
+    }
+}
+
+/// A device's keys as eight groups of five digits, to be compared by voice in any language.
+pub fn fingerprint(keys: &DeviceKeys) -> String {
+    let digest = hash(&[FINGERPRINT_TAG, &cbor::encode(keys)]);
+    let groups = digest.0.chunks_exact(4).map(|four| {
+        let number = four.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte));
+        format!("{:05}", number % 100_000)
+    });
+    groups.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ledger::testing::*,
+        profile::{ChannelProfile, MemberProfile, Profile},
+    };
+    use ring::rand::SystemRandom;
+
+    const ID: InvitationId = InvitationId([4; 16]);
+
+    fn request(profile: Profile) -> AdmissionRequest {
+        AdmissionRequest {
+            member: member_id(10),
+            device: device_id(10),
+            keys: device_keys(10),
+            profile: SaltedProfile::new(profile, &SystemRandom::new()).unwrap(),
+            capacity: Capacity::Expert,
+            nominated_by: "Prosecutor General of Ruritania".into(),
+            reason: String::new(),
+        }
+    }
+
+    fn member() -> Profile {
+        Profile::Member(MemberProfile {
+            name: "Ana".into(),
+            state: "Ruritania".into(),
+            ..MemberProfile::default()
+        })
+    }
+
+    #[test]
+    fn reaches_who_holds_the_secret() {
+        let random = SystemRandom::new();
+        let secret = Secret::from_bytes([5; 32]);
+        let asked = request(member());
+        let seal = |asked: &AdmissionRequest, key| asked.seal(NETWORK, (ID, &secret), key, &random);
+        let (mine, others) = (authentication_key(10), authentication_key(11));
+        let sealed = seal(&asked, &mine).unwrap();
+        let open =
+            |network, id, secret: &Secret| AdmissionRequest::open(&sealed, network, (id, secret));
+        assert_eq!(open(NETWORK, ID, &secret), Ok(asked.clone()));
+        assert!(!sealed.windows(9).any(|window| window == b"Ruritania"));
+
+        let closed = Err(AdmissionError::Seal(SealError::Open));
+        assert_eq!(open(NETWORK, ID, &Secret::from_bytes([6; 32])), closed);
+        assert_eq!(open(NETWORK, InvitationId([9; 16]), &secret), closed);
+        assert_eq!(
+            open(NetworkId([0; 16]), ID, &secret),
+            Err(AdmissionError::BadSignature)
+        );
+        // Another device's key cannot ask in its name.
+        assert_eq!(seal(&asked, &others), Err(AdmissionError::BadSignature));
+        let signed = SignedRequest {
+            signature: authentication_key(11).sign(&asked.to_be_signed(NETWORK, ID)),
+            request: asked,
+        };
+        let forged = secret
+            .seal(Sealed::Request, ID, &cbor::encode(&signed), &random)
+            .unwrap();
+        assert_eq!(
+            AdmissionRequest::open(&forged, NETWORK, (ID, &secret)),
+            Err(AdmissionError::BadSignature)
+        );
+    }
+
+    #[test]
+    fn fields_are_checked() {
+        let random = SystemRandom::new();
+        let secret = Secret::from_bytes([5; 32]);
+        let seal = |asked: &AdmissionRequest| {
+            asked.seal(NETWORK, (ID, &secret), &authentication_key(10), &random)
+        };
+        let channel = request(Profile::Channel(ChannelProfile {
+            name: "encryption".into(),
+            purpose: String::new(),
+        }));
+        assert_eq!(seal(&channel), Err(AdmissionError::NoMember));
+        let mut escape = request(member());
+        escape.reason = "\u{7}".into();
+        assert_eq!(
+            seal(&escape),
+            Err(AdmissionError::Field(ProfileError::Control("reason")))
+        );
+        let mut long = request(member());
+        long.nominated_by = "x".repeat(201);
+        assert!(matches!(
+            seal(&long),
+            Err(AdmissionError::Field(ProfileError::Length { .. }))
+        ));
+    }
+
+    #[test]
+    fn fingerprints_differ_by_any_key() {
+        assert_eq!(
+            fingerprint(&device_keys(10)),
+            "17038 39743 25579 12832 54497 06433 93502 91675"
+        );
+        let mut other = device_keys(10);
+        other.sealing[0] ^= 1;
+        assert_ne!(fingerprint(&other), fingerprint(&device_keys(10)));
+        let mut swapped = device_keys(10);
+        std::mem::swap(&mut swapped.mls, &mut swapped.custody);
+        assert_ne!(fingerprint(&swapped), fingerprint(&device_keys(10)));
+    }
+}

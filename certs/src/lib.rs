@@ -11,6 +11,11 @@ pub mod item_root;
 pub mod ledger;
 pub mod mls;
 pub mod profile;
+mod seal;
 pub mod signed_head;
 pub mod signing;
+mod text;
 pub mod tls;
+
+pub use seal::SealError;
+pub use text::TextError;

@@ -18,7 +18,7 @@ mod heartbeat;
 mod kind;
 mod root;
 mod rules;
-mod signed;
+pub(crate) mod signed;
 mod state;
 mod statement;
 

@@ -1,0 +1,311 @@
+//! The roster key: one key for all profiles, sealed to every live device.
+//!
+//! HPKE (RFC 9180) of the hybrid suite, base mode; the sender signs beside it, or the server
+//! could hand out a roster key of its own and read the names sealed under it later.
+
+use std::fmt;
+
+use mls_rs_core::crypto::{
+    CipherSuiteProvider, CryptoProvider, HpkeCiphertext, HpkePublicKey, HpkeSecretKey,
+};
+use plenary_proto::ids::{DeviceId, NetworkId, Signature, UnixMillis};
+use ring::rand::SecureRandom;
+use zeroize::Zeroizing;
+
+use crate::{
+    cbor::{self, Bytes, CborError, cbor_struct},
+    ledger::{Ledger, SEALING_KEY, Standing},
+    mls::suite::{HYBRID, crypto_provider},
+    signing::{self, SigningKey},
+};
+
+const INFO_TAG: &[u8] = b"plenary roster key v1\0";
+const SIGN_TAG: &[u8] = b"plenary roster key sender v1\0";
+
+/// Seals the profiles. Replaced when somebody is revoked.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RosterKey(Zeroizing<[u8; 32]>);
+
+/// A device's private key for what is sealed to it, with its public half.
+#[derive(Clone)]
+pub struct SealingKey {
+    secret: Zeroizing<Vec<u8>>,
+    public: Vec<u8>,
+}
+
+/// Why a roster key was not sealed or is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum RosterError {
+    #[error("no randomness from the operating system")]
+    Random,
+    #[error("not a sealing key of the network's suite")]
+    Key,
+    #[error("malformed roster key: {0}")]
+    Malformed(#[from] CborError),
+    #[error("the roster key comes from device {by}, which is {standing}")]
+    Sender { by: DeviceId, standing: Standing },
+    #[error("the signature of device {0} on the roster key does not verify")]
+    BadSignature(DeviceId),
+    #[error("the roster key is sealed to another device, or altered")]
+    Open,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Envelope {
+    generation: u32,
+    by: DeviceId,
+    kem_output: Bytes,
+    ciphertext: Bytes,
+    signature: Signature,
+}
+
+cbor_struct!(Envelope {
+    generation,
+    by,
+    kem_output,
+    ciphertext,
+    signature
+});
+
+impl RosterKey {
+    /// A fresh key.
+    ///
+    /// # Errors
+    /// [`RosterError::Random`].
+    pub fn generate(random: &dyn SecureRandom) -> Result<Self, RosterError> {
+        let mut key = Zeroizing::new([0; 32]);
+        random.fill(&mut *key).map_err(|_| RosterError::Random)?;
+        Ok(Self(key))
+    }
+
+    /// The key of bytes kept in the client's sealed store.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The bytes, for the client's sealed store.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl SealingKey {
+    /// From the parts kept in the client's sealed store.
+    pub fn from_parts(secret: Vec<u8>, public: Vec<u8>) -> Self {
+        Self {
+            secret: Zeroizing::new(secret),
+            public,
+        }
+    }
+
+    /// The secret bytes, for the client's sealed store.
+    pub fn secret(&self) -> &[u8] {
+        &self.secret
+    }
+
+    /// What DEVICE carries.
+    pub fn public(&self) -> &[u8] {
+        &self.public
+    }
+}
+
+/// A fresh key pair for what is sealed to a device (X-Wing; AWS-LC's own randomness).
+///
+/// # Errors
+/// [`RosterError::Random`].
+pub fn sealing_keypair() -> Result<SealingKey, RosterError> {
+    let (secret, public) = suite()?.kem_generate().map_err(|_| RosterError::Random)?;
+    Ok(SealingKey::from_parts(
+        secret.as_ref().to_vec(),
+        public.as_ref().to_vec(),
+    ))
+}
+
+/// Seals the roster key of a generation to a device. `by` signs with its authentication key.
+///
+/// # Errors
+/// [`RosterError::Key`]: `to` is no sealing key.
+pub fn seal_roster_key(
+    key: &RosterKey,
+    generation: u32,
+    network: NetworkId,
+    (device, to): (DeviceId, &[u8]),
+    (by, signer): (DeviceId, &SigningKey),
+) -> Result<Vec<u8>, RosterError> {
+    if to.len() > SEALING_KEY {
+        return Err(RosterError::Key);
+    }
+    let info = info(network, device, generation);
+    let HpkeCiphertext {
+        kem_output,
+        ciphertext,
+    } = suite()?
+        .hpke_seal(
+            &HpkePublicKey::from(to.to_vec()),
+            &info,
+            None,
+            key.as_bytes(),
+        )
+        .map_err(|_| RosterError::Key)?;
+    let mut envelope = Envelope {
+        generation,
+        by,
+        kem_output: Bytes(kem_output),
+        ciphertext: Bytes(ciphertext),
+        signature: Signature([0; 64]),
+    };
+    envelope.signature = signer.sign(&to_be_signed(&info, &envelope));
+    Ok(cbor::encode(&envelope))
+}
+
+/// Opens a roster key sealed to `device`, from a sender that is live by the newest ledger.
+/// Gives its generation; the caller keeps the highest.
+///
+/// # Errors
+/// Any [`RosterError`] but [`RosterError::Random`].
+pub fn open_roster_key(
+    sealed: &[u8],
+    ledger: &Ledger,
+    now: UnixMillis,
+    (device, key): (DeviceId, &SealingKey),
+) -> Result<(u32, RosterKey), RosterError> {
+    let envelope: Envelope = cbor::decode(sealed)?;
+    let by = envelope.by;
+    let standing = ledger.standing(by, ledger.head().seq, now);
+    let sender = ledger
+        .device(by)
+        .filter(|_| standing == Standing::Live)
+        .ok_or(RosterError::Sender { by, standing })?;
+    let info = info(ledger.network(), device, envelope.generation);
+    signing::verify(
+        &sender.keys.authentication,
+        &to_be_signed(&info, &envelope),
+        &envelope.signature,
+    )
+    .map_err(|_| RosterError::BadSignature(by))?;
+    let ciphertext = HpkeCiphertext {
+        kem_output: envelope.kem_output.0,
+        ciphertext: envelope.ciphertext.0,
+    };
+    let opened = suite()?
+        .hpke_open(
+            &ciphertext,
+            &HpkeSecretKey::from(key.secret.to_vec()),
+            &HpkePublicKey::from(key.public.clone()),
+            &info,
+            None,
+        )
+        .map_err(|_| RosterError::Open)?;
+    let opened = Zeroizing::new(opened.to_vec());
+    let bytes: [u8; 32] = opened[..].try_into().map_err(|_| RosterError::Open)?;
+    Ok((envelope.generation, RosterKey::from_bytes(bytes)))
+}
+
+fn suite() -> Result<impl CipherSuiteProvider, RosterError> {
+    crypto_provider()
+        .cipher_suite_provider(HYBRID)
+        .ok_or(RosterError::Key)
+}
+
+fn info(network: NetworkId, device: DeviceId, generation: u32) -> Vec<u8> {
+    [
+        INFO_TAG,
+        network.as_bytes(),
+        device.as_bytes(),
+        &generation.to_be_bytes(),
+    ]
+    .concat()
+}
+
+/// Lengths first: the two parts could be shifted otherwise.
+fn to_be_signed(info: &[u8], envelope: &Envelope) -> Vec<u8> {
+    let (kem, text) = (&envelope.kem_output.0, &envelope.ciphertext.0);
+    let mut bytes = [SIGN_TAG, info].concat();
+    for part in [kem, text] {
+        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        bytes.extend_from_slice(part);
+    }
+    bytes
+}
+
+impl fmt::Debug for RosterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RosterKey(hidden)")
+    }
+}
+
+impl fmt::Debug for SealingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SealingKey(hidden)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Target, Voucher, testing::*};
+    use ring::rand::SystemRandom;
+
+    #[test]
+    fn opens_for_its_device_from_a_live_sender() {
+        let mut board = Board::with_member();
+        board.say(device(11, 10, Voucher::Board));
+        let key = RosterKey::generate(&SystemRandom::new()).unwrap();
+        let mine = sealing_keypair().unwrap();
+        let signer = authentication_key(10);
+        let to = (device_id(11), mine.public());
+        let sealed = seal_roster_key(&key, 3, NETWORK, to, (device_id(10), &signer)).unwrap();
+        assert!(sealed.len() < 2048);
+
+        let open = |board: &Board, sealed: &[u8], n, key: &SealingKey| {
+            open_roster_key(sealed, &board.ledger, NOW, (device_id(n), key))
+        };
+        assert_eq!(open(&board, &sealed, 11, &mine), Ok((3, key.clone())));
+        // The signature names the recipient; the key decides.
+        assert_eq!(
+            open(&board, &sealed, 10, &mine),
+            Err(RosterError::BadSignature(device_id(10)))
+        );
+        let other = sealing_keypair().unwrap();
+        assert_eq!(open(&board, &sealed, 11, &other), Err(RosterError::Open));
+        for at in (0..sealed.len()).step_by(7) {
+            let mut flipped = sealed.clone();
+            flipped[at] ^= 1;
+            assert!(open(&board, &flipped, 11, &mine).is_err(), "{at}");
+        }
+
+        let forged =
+            seal_roster_key(&key, 4, NETWORK, to, (device_id(10), &key_of_the_server())).unwrap();
+        assert_eq!(
+            open(&board, &forged, 11, &mine),
+            Err(RosterError::BadSignature(device_id(10)))
+        );
+        board.say(revoke(Target::Device(device_id(10))));
+        assert!(matches!(
+            open(&board, &sealed, 11, &mine),
+            Err(RosterError::Sender { .. })
+        ));
+    }
+
+    fn key_of_the_server() -> SigningKey {
+        authentication_key(99)
+    }
+
+    #[test]
+    fn refuses_what_is_no_sealing_key() {
+        let key = RosterKey::from_bytes([1; 32]);
+        let signer = authentication_key(1);
+        for to in [&[][..], &[4; 40], &[4; 4000]] {
+            let sealed = seal_roster_key(
+                &key,
+                1,
+                NETWORK,
+                (device_id(1), to),
+                (device_id(1), &signer),
+            );
+            assert_eq!(sealed, Err(RosterError::Key), "{}", to.len());
+        }
+        assert_eq!(format!("{key:?}"), "RosterKey(hidden)");
+    }
+}

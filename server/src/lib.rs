@@ -1,4 +1,6 @@
 //! The Plenary server: a TLS WebSocket listener over an embedded store.
 #![forbid(unsafe_code)]
 
+pub mod config;
+pub mod folder;
 pub mod net;

@@ -1,4 +1,10 @@
 //! The transport over real loopback TLS: what it carries, and what it refuses.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail by panicking"
+)]
 
 mod rig;
 

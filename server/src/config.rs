@@ -1,0 +1,427 @@
+//! What an operator may set. `plenary-server.example.toml` explains every value and is tested to
+//! equal the defaults here.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use plenary_proto::limits;
+use rustls::pki_types::ServerName;
+use serde::{Deserialize, Serialize};
+
+use crate::net::Settings;
+
+/// Read when it exists and no other is named.
+const DEFAULT_FILE: &str = "plenary-server.toml";
+/// Of environment variables.
+const ENV_PREFIX: &str = "PLENARY_SERVER_";
+
+/// The whole configuration. Memory in the worst case: see [`Settings`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where to accept connections.
+    pub listen: SocketAddr,
+    /// DNS names and IP addresses of the TLS certificate.
+    pub names: Vec<String>,
+    /// What members connect to, as host:port.
+    pub address: Option<String>,
+    /// The data folder.
+    pub data: PathBuf,
+    /// Logging.
+    pub log: Log,
+    /// A certificate issued elsewhere.
+    pub tls: Tls,
+    /// Limits.
+    pub limits: Limits,
+}
+
+/// Logging.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Directives of `tracing_subscriber::EnvFilter`.
+    pub filter: String,
+    /// Shape of a line.
+    pub format: LogFormat,
+}
+
+/// Shape of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// A certificate issued elsewhere: both files or none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// Leaf first, CA last (PEM).
+    pub chain: Option<PathBuf>,
+    /// The leaf's key (PEM).
+    pub key: Option<PathBuf>,
+}
+
+/// Limits an operator may tune.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Connections at once.
+    pub connections: usize,
+    /// From accept to OK, in seconds.
+    pub handshake_seconds: u64,
+    /// Handshakes in progress.
+    pub handshakes: usize,
+    /// Of them, from one address.
+    pub handshakes_per_address: usize,
+    /// Silence before a ping, in seconds.
+    pub ping_seconds: u64,
+    /// Silence before the end, in seconds.
+    pub gone_seconds: u64,
+    /// For connections to end when the server stops, in seconds.
+    pub drain_seconds: u64,
+    /// Sustained messages of a device a minute.
+    pub messages_per_minute: u32,
+    /// Messages of a device at once.
+    pub message_burst: u32,
+}
+
+/// What the command line sets; the rest is taken from elsewhere.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Overrides {
+    /// See [`Config::listen`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+    /// See [`Config::names`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    /// See [`Config::address`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// See [`Config::data`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<PathBuf>,
+    /// See [`Config::log`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogOverride>,
+}
+
+/// What the command line sets of [`Log`].
+#[derive(Debug, Clone, Serialize)]
+pub struct LogOverride {
+    /// See [`Log::filter`].
+    pub filter: String,
+}
+
+/// The configuration cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The named file is not there.
+    #[error("there is no configuration file {0}")]
+    NoFile(PathBuf),
+    /// A value is unknown or of the wrong kind.
+    #[error("{0}")]
+    Parse(String),
+    /// A value makes no sense.
+    #[error("{key}: {why}")]
+    Value {
+        /// Which.
+        key: &'static str,
+        /// What is wrong and what would be right.
+        why: String,
+    },
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0], 7443)),
+            names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+            address: None,
+            data: PathBuf::from("plenary-data"),
+            log: Log::default(),
+            tls: Tls::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            filter: "info".to_owned(),
+            format: LogFormat::Text,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let settings = Settings::default();
+        Self {
+            connections: settings.connections,
+            handshake_seconds: settings.handshake.as_secs(),
+            handshakes: settings.handshakes,
+            handshakes_per_address: settings.handshakes_per_address,
+            ping_seconds: settings.ping_after.as_secs(),
+            gone_seconds: settings.gone_after.as_secs(),
+            drain_seconds: settings.drain.as_secs(),
+            messages_per_minute: limits::MESSAGES_PER_MINUTE,
+            message_burst: limits::MESSAGE_BURST,
+        }
+    }
+}
+
+impl Config {
+    /// Puts defaults, file, environment and command line on top of each other, and checks the result.
+    ///
+    /// # Errors
+    /// A named file that is absent, unknown keys, values that make no sense.
+    pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
+        if let Some(file) = file.filter(|file| !file.is_file()) {
+            return Err(ConfigError::NoFile(file.to_owned()));
+        }
+        let file = file.unwrap_or(Path::new(DEFAULT_FILE));
+        let config: Self = Figment::from(Serialized::defaults(Self::default()))
+            .merge(Toml::file_exact(file))
+            .merge(Env::prefixed(ENV_PREFIX).split("__"))
+            .merge(Serialized::defaults(overrides))
+            .extract()
+            .map_err(|error| ConfigError::Parse(error.to_string()))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// What members connect to, when the server listens on `port`.
+    pub fn public_address(&self, port: u16) -> String {
+        self.address.clone().unwrap_or_else(|| {
+            let name = self.names.first().map_or("localhost", String::as_str);
+            match name.parse() {
+                Ok(std::net::IpAddr::V6(v6)) => format!("[{v6}]:{port}"),
+                _ => format!("{name}:{port}"),
+            }
+        })
+    }
+
+    /// What the transport needs.
+    pub fn settings(&self) -> Settings {
+        let limits = &self.limits;
+        Settings {
+            handshake: Duration::from_secs(limits.handshake_seconds),
+            handshakes: limits.handshakes,
+            handshakes_per_address: limits.handshakes_per_address,
+            connections: limits.connections,
+            ping_after: Duration::from_secs(limits.ping_seconds),
+            gone_after: Duration::from_secs(limits.gone_seconds),
+            drain: Duration::from_secs(limits.drain_seconds),
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let limits = &self.limits;
+        let is_name = |name: &String| ServerName::try_from(name.as_str()).is_ok();
+        let is_address = |address: &String| {
+            let (host, port) = address.rsplit_once(':').unwrap_or_default();
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            ServerName::try_from(host).is_ok() && port.parse::<u16>().is_ok_and(|port| port > 0)
+        };
+        require(
+            "names",
+            !self.names.is_empty() && self.names.iter().all(is_name),
+            "one or more DNS names or IP addresses, without port",
+        )?;
+        require(
+            "address",
+            self.address.as_ref().is_none_or(is_address),
+            "host:port, as members type it",
+        )?;
+        require(
+            "data",
+            !self.data.as_os_str().is_empty(),
+            "the path of a folder",
+        )?;
+        require(
+            "log.filter",
+            tracing_subscriber::EnvFilter::try_new(&self.log.filter).is_ok(),
+            "off, error, warn, info, debug, trace or tracing directives",
+        )?;
+        require(
+            "tls",
+            self.tls.chain.is_some() == self.tls.key.is_some(),
+            "chain and key belong together: name both or none",
+        )?;
+        require("limits.connections", limits.connections > 0, "at least 1")?;
+        require(
+            "limits.handshake_seconds",
+            (1..=60).contains(&limits.handshake_seconds),
+            "from 1 to 60",
+        )?;
+        require(
+            "limits.handshakes",
+            (1..=limits.connections).contains(&limits.handshakes),
+            "at least 1, at most limits.connections",
+        )?;
+        require(
+            "limits.handshakes_per_address",
+            (1..=limits.handshakes).contains(&limits.handshakes_per_address),
+            "at least 1, at most limits.handshakes",
+        )?;
+        require(
+            "limits.ping_seconds",
+            (1..limits.gone_seconds).contains(&limits.ping_seconds),
+            "at least 1, below limits.gone_seconds",
+        )?;
+        require(
+            "limits.gone_seconds",
+            limits.gone_seconds <= 3600,
+            "at most 3600",
+        )?;
+        require(
+            "limits.drain_seconds",
+            limits.drain_seconds <= 600,
+            "at most 600",
+        )?;
+        require(
+            "limits.messages_per_minute",
+            limits.messages_per_minute > 0,
+            "at least 1",
+        )?;
+        require(
+            "limits.message_burst",
+            limits.message_burst > 0,
+            "at least 1",
+        )
+    }
+}
+
+fn require(key: &'static str, holds: bool, wanted: &str) -> Result<(), ConfigError> {
+    if holds {
+        return Ok(());
+    }
+    Err(ConfigError::Value {
+        key,
+        why: format!("wanted: {wanted}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../plenary-server.example.toml");
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("server.toml");
+        std::fs::write(&file, text).unwrap();
+        Config::load(Some(&file), &Overrides::default())
+    }
+
+    #[test]
+    fn the_example_is_the_defaults_and_names_every_key() {
+        assert_eq!(parse(EXAMPLE), Ok(Config::default()));
+        let keys = |value: &serde_json::Value| {
+            let tables = value.as_object().unwrap();
+            let inner = tables.values().filter_map(|value| value.as_object());
+            let inner = inner.flat_map(|table| table.keys().cloned());
+            inner
+                .chain(tables.keys().cloned())
+                .collect::<std::collections::BTreeSet<_>>()
+        };
+        for key in keys(&serde_json::to_value(Config::default()).unwrap()) {
+            let named = EXAMPLE.lines().any(|line| {
+                let line = line.trim_start_matches("# ");
+                line.starts_with(&format!("{key} = ")) || line == format!("[{key}]")
+            });
+            assert!(named, "{key} is not in the example");
+        }
+    }
+
+    #[test]
+    fn what_the_example_comments_out_is_valid_too() {
+        let mut seen = 0;
+        let text: Vec<_> = EXAMPLE
+            .lines()
+            .map(|line| match line.strip_prefix("# ") {
+                Some(rest) if rest.split(' ').nth(1) == Some("=") => {
+                    seen += 1;
+                    rest
+                }
+                _ => line,
+            })
+            .collect();
+        let config = parse(&text.join("\n")).unwrap();
+        assert_eq!(seen, 3);
+        assert_eq!(config.public_address(1), "plenary.example.org:443");
+        assert!(config.tls.chain.is_some() && config.tls.key.is_some());
+    }
+
+    #[test]
+    fn later_sources_win() {
+        let overrides = Overrides {
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], 1))),
+            log: Some(LogOverride {
+                filter: "debug".to_owned(),
+            }),
+            ..Overrides::default()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("server.toml");
+        let text = "listen = \"127.0.0.1:2\"\ndata = \"here\"\nlog.format = \"json\"";
+        std::fs::write(&file, text).unwrap();
+        let config = Config::load(Some(&file), &overrides).unwrap();
+        assert_eq!(config.listen.port(), 1);
+        assert_eq!(config.data, Path::new("here"));
+        assert_eq!(config.log.filter, "debug");
+        assert_eq!(config.log.format, LogFormat::Json);
+        assert_eq!(config.limits, Limits::default());
+    }
+
+    #[test]
+    fn typos_and_nonsense_are_refused_by_name() {
+        for (text, named) in [
+            ("lisen = \"0.0.0.0:1\"", "lisen"),
+            ("listen = \"somewhere\"", "listen"),
+            ("[limits]\nconections = 1", "conections"),
+            ("[limits]\nconnections = -1", "connections"),
+            ("[limits]\nhandshakes = 20000", "limits.handshakes"),
+            ("[limits]\nping_seconds = 75", "limits.ping_seconds"),
+            (
+                "[limits]\nhandshake_seconds = 0",
+                "limits.handshake_seconds",
+            ),
+            ("[tls]\nkey = \"key.pem\"", "tls"),
+            ("names = []", "names"),
+            ("names = [\"localhost:7443\"]", "names"),
+            ("address = \"localhost\"", "address"),
+            ("address = \"localhost:0\"", "address"),
+            ("[log]\nfilter = \"loud=\\\"\"", "log.filter"),
+            ("[log]\nformat = \"xml\"", "format"),
+            ("not toml at all", "TOML"),
+        ] {
+            let refused = parse(text).unwrap_err().to_string();
+            assert!(refused.contains(named), "{text}: {refused}");
+        }
+        let absent = Path::new("/nowhere/at/all.toml");
+        assert_eq!(
+            Config::load(Some(absent), &Overrides::default()),
+            Err(ConfigError::NoFile(absent.to_owned()))
+        );
+    }
+
+    #[test]
+    fn members_are_told_a_name_and_the_port_in_use() {
+        let mut config = Config::default();
+        assert_eq!(config.public_address(4433), "localhost:4433");
+        config.names = vec!["::1".to_owned()];
+        assert_eq!(config.public_address(4433), "[::1]:4433");
+        config.address = Some("[::1]:443".to_owned());
+        assert_eq!(config.check(), Ok(()));
+    }
+}

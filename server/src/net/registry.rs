@@ -1,34 +1,48 @@
 //! Who is here: devices and the channels they watch, to push to them and to cut them off.
 //!
 //! A frame is encoded once and shared; a push never waits. There is no hub task: whoever has
-//! something to tell takes the lock for reading and queues it.
+//! something to tell takes the lock for reading and queues it. Pushes go to chat connections only;
+//! a cut ends all.
 
-use std::collections::HashMap;
-use std::hash::Hash;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
-use plenary_proto::ids::{ChannelId, DeviceId};
+use plenary_proto::ids::{ChannelId, DeviceId, MemberId};
+use plenary_proto::request::Purpose;
 
 use super::outbox::{ConnectionId, Cut, Outbox};
 
-/// The live authenticated connections.
+/// The open connections.
 #[derive(Debug, Default)]
 pub struct Registry(RwLock<Tables>);
 
 #[derive(Debug, Default)]
 struct Tables {
-    devices: HashMap<DeviceId, Vec<Outbox>>,
-    watchers: HashMap<ChannelId, Vec<Outbox>>,
+    links: HashMap<ConnectionId, Link>,
+    devices: HashMap<DeviceId, Vec<ConnectionId>>,
+    watchers: HashMap<ChannelId, HashMap<ConnectionId, Outbox>>,
+}
+
+#[derive(Debug)]
+struct Link {
+    outbox: Outbox,
+    who: Option<Who>,
+    watched: HashSet<ChannelId>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Who {
+    device: DeviceId,
+    member: MemberId,
+    purpose: Purpose,
 }
 
 /// A connection's entry; dropping it removes all traces.
 #[derive(Debug)]
 pub struct Presence {
     registry: Arc<Registry>,
-    device: DeviceId,
-    outbox: Outbox,
-    watched: Vec<ChannelId>,
+    id: ConnectionId,
 }
 
 impl Registry {
@@ -37,109 +51,172 @@ impl Registry {
         Arc::default()
     }
 
-    /// Enters an authenticated connection. Check that the device is still live *after* this call:
-    /// a revocation before it found nothing to cut.
-    pub fn enter(self: &Arc<Self>, device: DeviceId, outbox: Outbox) -> Presence {
-        let mut tables = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        tables
-            .devices
-            .entry(device)
-            .or_default()
-            .push(outbox.clone());
+    /// Enters a connection; nobody's so far.
+    pub fn link(self: &Arc<Self>, outbox: Outbox) -> Presence {
+        let id = outbox.id();
+        let link = Link {
+            outbox,
+            who: None,
+            watched: HashSet::new(),
+        };
+        self.write().links.insert(id, link);
         Presence {
             registry: self.clone(),
-            device,
-            outbox,
-            watched: Vec::new(),
+            id,
         }
     }
 
-    /// Queues a frame for every connection of a device. How many took it.
+    /// The connection is this device's. Check that the device is still live *after* this call: a
+    /// revocation before it found nothing to cut.
+    pub fn enter(&self, id: ConnectionId, device: DeviceId, member: MemberId, purpose: Purpose) {
+        let mut tables = self.write();
+        let Some(link) = tables.links.get_mut(&id) else {
+            return;
+        };
+        link.who = Some(Who {
+            device,
+            member,
+            purpose,
+        });
+        tables.devices.entry(device).or_default().push(id);
+    }
+
+    /// Moves of these channels are pushed to the connection from now on. Again is no harm.
+    pub fn watch(&self, id: ConnectionId, channels: &[ChannelId]) {
+        let mut tables = self.write();
+        let Tables {
+            links, watchers, ..
+        } = &mut *tables;
+        let Some(link) = links.get_mut(&id) else {
+            return;
+        };
+        for channel in channels {
+            if link.watched.insert(*channel) {
+                let channel = watchers.entry(*channel).or_default();
+                channel.insert(id, link.outbox.clone());
+            }
+        }
+    }
+
+    /// Nothing of the channel is pushed to these devices any more.
+    pub fn unwatch(&self, channel: ChannelId, devices: &[DeviceId]) {
+        let mut tables = self.write();
+        let ids: Vec<_> = devices
+            .iter()
+            .filter_map(|device| tables.devices.get(device))
+            .flatten()
+            .copied()
+            .collect();
+        for id in ids {
+            if let Some(link) = tables.links.get_mut(&id) {
+                link.watched.remove(&channel);
+            }
+            tables.forget_watcher(channel, id);
+        }
+    }
+
+    /// Queues a frame for a device. How many connections took it.
     pub fn push(&self, device: DeviceId, frame: &Bytes) -> usize {
-        self.read(|tables| push_to(tables.devices.get(&device).into_iter().flatten(), frame))
+        let tables = self.read();
+        let ids = tables.devices.get(&device).into_iter().flatten();
+        push_to(ids.filter_map(|id| tables.chat(*id)), frame)
     }
 
-    /// Queues a frame for everybody who watches a channel. How many took it.
-    pub fn push_watchers(&self, channel: ChannelId, frame: &Bytes) -> usize {
-        self.read(|tables| push_to(tables.watchers.get(&channel).into_iter().flatten(), frame))
+    /// Queues a frame for all devices of these members. How many connections took it.
+    pub fn push_members(&self, members: &[MemberId], frame: &Bytes) -> usize {
+        let members: HashSet<_> = members.iter().copied().collect();
+        let tables = self.read();
+        let of_members = tables
+            .links
+            .iter()
+            .filter(|(_, link)| link.who.is_some_and(|who| members.contains(&who.member)));
+        push_to(of_members.filter_map(|(id, _)| tables.chat(*id)), frame)
     }
 
-    /// Queues a frame for everybody. How many took it.
+    /// Queues a frame for all devices. How many connections took it.
     pub fn push_all(&self, frame: &Bytes) -> usize {
-        self.read(|tables| push_to(tables.devices.values().flatten(), frame))
+        let tables = self.read();
+        push_to(tables.links.keys().filter_map(|id| tables.chat(*id)), frame)
     }
 
-    /// Ends a device's connections at once. How many there were.
-    pub fn cut(&self, device: DeviceId) -> usize {
-        self.read(|tables| {
-            let live = tables.devices.get(&device).map_or(&[][..], Vec::as_slice);
-            live.iter().for_each(|outbox| outbox.cut(Cut::Revoked));
-            live.len()
-        })
+    /// Queues a frame, made only if there is somebody, for all who watch a channel. How many
+    /// connections took it.
+    pub fn push_watchers(&self, channel: ChannelId, frame: impl FnOnce() -> Bytes) -> usize {
+        match self.read().watchers.get(&channel) {
+            Some(watchers) => push_to(watchers.values(), &frame()),
+            None => 0,
+        }
+    }
+
+    /// Ends all connections of these devices at once. How many there were.
+    pub fn cut(&self, devices: &[DeviceId]) -> usize {
+        let tables = self.read();
+        let ids = devices
+            .iter()
+            .filter_map(|device| tables.devices.get(device))
+            .flatten();
+        ids.filter_map(|id| tables.links.get(id))
+            .map(|link| link.outbox.cut(Cut::Revoked))
+            .count()
     }
 
     /// Devices that are here.
     pub fn devices(&self) -> Vec<DeviceId> {
-        self.read(|tables| tables.devices.keys().copied().collect())
+        self.read().devices.keys().copied().collect()
     }
 
-    /// How many watch a channel.
+    /// How many connections watch a channel.
     pub fn watchers(&self, channel: ChannelId) -> usize {
-        self.read(|tables| tables.watchers.get(&channel).map_or(0, Vec::len))
+        self.read().watchers.get(&channel).map_or(0, HashMap::len)
     }
 
-    fn read<T>(&self, look: impl FnOnce(&Tables) -> T) -> T {
-        look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Presence {
-    /// The device.
-    pub fn device(&self) -> DeviceId {
-        self.device
+    fn read(&self) -> RwLockReadGuard<'_, Tables> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Pushes of `channel` come here from now on. Again is no harm.
-    pub fn watch(&mut self, channel: ChannelId) {
-        if self.watched.contains(&channel) {
-            return;
-        }
-        self.watched.push(channel);
-        let mut tables = self
-            .registry
-            .0
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        let watchers = tables.watchers.entry(channel).or_default();
-        watchers.push(self.outbox.clone());
+    fn write(&self) -> RwLockWriteGuard<'_, Tables> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        let mut tables = self
-            .registry
-            .0
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        remove(&mut tables.devices, &self.device, self.outbox.id());
-        for channel in &self.watched {
-            remove(&mut tables.watchers, channel, self.outbox.id());
+        let mut tables = self.registry.write();
+        let Some(link) = tables.links.remove(&self.id) else {
+            return;
+        };
+        for channel in link.watched {
+            tables.forget_watcher(channel, self.id);
+        }
+        if let Some(who) = link.who
+            && let Some(ids) = tables.devices.get_mut(&who.device)
+        {
+            ids.retain(|id| *id != self.id);
+            if ids.is_empty() {
+                tables.devices.remove(&who.device);
+            }
+        }
+    }
+}
+
+impl Tables {
+    fn chat(&self, id: ConnectionId) -> Option<&Outbox> {
+        let link = self.links.get(&id)?;
+        (link.who?.purpose == Purpose::Chat).then_some(&link.outbox)
+    }
+
+    fn forget_watcher(&mut self, channel: ChannelId, id: ConnectionId) {
+        if let Some(watchers) = self.watchers.get_mut(&channel) {
+            watchers.remove(&id);
+            if watchers.is_empty() {
+                self.watchers.remove(&channel);
+            }
         }
     }
 }
 
 fn push_to<'a>(outboxes: impl Iterator<Item = &'a Outbox>, frame: &Bytes) -> usize {
     outboxes.filter(|outbox| outbox.push(frame.clone())).count()
-}
-
-fn remove<K: Hash + Eq>(table: &mut HashMap<K, Vec<Outbox>>, key: &K, id: ConnectionId) {
-    if let Some(outboxes) = table.get_mut(key) {
-        outboxes.retain(|outbox| outbox.id() != id);
-        if outboxes.is_empty() {
-            table.remove(key);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -151,71 +228,114 @@ mod tests {
     const BOB: DeviceId = DeviceId([2; 16]);
     const TALK: ChannelId = ChannelId([7; 16]);
 
-    fn join(registry: &Arc<Registry>, device: DeviceId, id: u64) -> (Presence, Inbox) {
+    struct Here {
+        presence: Presence,
+        outbox: Outbox,
+        inbox: Inbox,
+    }
+
+    impl Here {
+        fn got(&mut self) -> usize {
+            std::iter::from_fn(|| self.inbox.try_next()).count()
+        }
+    }
+
+    fn join(registry: &Arc<Registry>, device: DeviceId, purpose: Purpose, id: u64) -> Here {
         let (outbox, inbox) = outbox(ConnectionId(id));
-        (registry.enter(device, outbox), inbox)
+        let presence = registry.link(outbox.clone());
+        let member = MemberId(device.0);
+        registry.enter(ConnectionId(id), device, member, purpose);
+        Here {
+            presence,
+            outbox,
+            inbox,
+        }
     }
 
     #[test]
     fn pushes_reach_whom_they_are_for() {
         let registry = Registry::new();
-        let (mut alice, mut at_alice) = join(&registry, ALICE, 1);
-        let (_second, mut at_second) = join(&registry, ALICE, 2);
-        let (mut bob, mut at_bob) = join(&registry, BOB, 3);
-        alice.watch(TALK);
-        alice.watch(TALK);
-        bob.watch(TALK);
+        let mut alice = join(&registry, ALICE, Purpose::Chat, 1);
+        let mut second = join(&registry, ALICE, Purpose::Chat, 2);
+        let mut bulk = join(&registry, ALICE, Purpose::Bulk, 3);
+        let mut bob = join(&registry, BOB, Purpose::Chat, 4);
+        let (guest, mut at_guest) = outbox(ConnectionId(5));
+        let _guest = registry.link(guest);
+        registry.watch(ConnectionId(1), &[TALK, TALK]);
+        registry.watch(ConnectionId(4), &[TALK]);
         assert_eq!(registry.watchers(TALK), 2);
 
         let frame = Bytes::from_static(b"news");
-        assert_eq!(registry.push_watchers(TALK, &frame), 2);
+        assert_eq!(registry.push_watchers(TALK, || frame.clone()), 2);
         assert_eq!(registry.push(ALICE, &frame), 2);
+        assert_eq!(registry.push_members(&[MemberId(BOB.0)], &frame), 1);
         assert_eq!(registry.push_all(&frame), 3);
-        let count = |inbox: &mut Inbox| std::iter::from_fn(|| inbox.try_next()).count();
-        assert_eq!(count(&mut at_alice), 3);
-        assert_eq!(count(&mut at_second), 2);
-        assert_eq!(count(&mut at_bob), 2);
+        let got = [&mut alice, &mut second, &mut bulk, &mut bob].map(Here::got);
+        assert_eq!(got, [3, 2, 0, 3]);
+        assert_eq!(at_guest.try_next(), None);
         assert_eq!(registry.push(DeviceId([9; 16]), &frame), 0);
+        let unmade = || -> Bytes { panic!("made for nobody") };
+        assert_eq!(registry.push_watchers(ChannelId([8; 16]), unmade), 0);
+    }
+
+    #[test]
+    fn who_left_the_channel_hears_no_more_of_it() {
+        let registry = Registry::new();
+        let mut alice = join(&registry, ALICE, Purpose::Chat, 1);
+        let mut bob = join(&registry, BOB, Purpose::Chat, 2);
+        registry.watch(ConnectionId(1), &[TALK]);
+        registry.watch(ConnectionId(2), &[TALK]);
+        registry.unwatch(TALK, &[ALICE, DeviceId([9; 16])]);
+        let frame = || Bytes::from_static(b"news");
+        assert_eq!(registry.push_watchers(TALK, frame), 1);
+        assert_eq!((alice.got(), bob.got()), (0, 1));
+        // Back again.
+        registry.watch(ConnectionId(1), &[TALK]);
+        assert_eq!(registry.push_watchers(TALK, frame), 2);
     }
 
     #[test]
     fn who_leaves_leaves_nothing_behind() {
         let registry = Registry::new();
-        let (mut alice, _inbox) = join(&registry, ALICE, 1);
-        let (second, _inbox2) = join(&registry, ALICE, 2);
-        alice.watch(TALK);
-        drop(alice);
+        let alice = join(&registry, ALICE, Purpose::Chat, 1);
+        let second = join(&registry, ALICE, Purpose::Chat, 2);
+        registry.watch(ConnectionId(1), &[TALK]);
+        drop(alice.presence);
         assert_eq!(registry.watchers(TALK), 0);
         assert_eq!(registry.devices(), [ALICE]);
-        drop(second);
-        let tables = registry.0.read().unwrap();
+        drop(second.presence);
+        // What comes too late for a connection is nothing.
+        registry.watch(ConnectionId(1), &[TALK]);
+        registry.enter(ConnectionId(1), ALICE, MemberId([1; 16]), Purpose::Chat);
+        let tables = registry.read();
         assert!(tables.devices.is_empty() && tables.watchers.is_empty());
+        assert!(tables.links.is_empty());
     }
 
     #[tokio::test]
     async fn a_cut_ends_all_connections_of_one_device_only() {
         let registry = Registry::new();
-        let (_a, first) = join(&registry, ALICE, 1);
-        let (_b, second) = join(&registry, ALICE, 2);
-        let (bob, _inbox) = join(&registry, BOB, 3);
-        assert_eq!(registry.cut(ALICE), 2);
-        assert_eq!(first.cut().wait().await, Cut::Revoked);
-        assert_eq!(second.cut().wait().await, Cut::Revoked);
+        let first = join(&registry, ALICE, Purpose::Chat, 1);
+        let second = join(&registry, ALICE, Purpose::Bulk, 2);
+        let bob = join(&registry, BOB, Purpose::Chat, 3);
+        assert_eq!(registry.cut(&[ALICE]), 2);
+        assert_eq!(first.inbox.cut().wait().await, Cut::Revoked);
+        assert_eq!(second.inbox.cut().wait().await, Cut::Revoked);
         assert!(!bob.outbox.is_cut());
     }
 
     #[test]
     fn a_slow_reader_costs_its_peers_nothing() {
         let registry = Registry::new();
-        let (mut slow, _unread) = join(&registry, ALICE, 1);
-        let (mut quick, mut inbox) = join(&registry, BOB, 2);
-        slow.watch(TALK);
-        quick.watch(TALK);
+        let slow = join(&registry, ALICE, Purpose::Chat, 1);
+        let mut quick = join(&registry, BOB, Purpose::Chat, 2);
+        registry.watch(ConnectionId(1), &[TALK]);
+        registry.watch(ConnectionId(2), &[TALK]);
         let frame = Bytes::from(vec![0; 4096]);
         let taken: usize = (0..1000)
             .map(|_| {
-                let taken = registry.push_watchers(TALK, &frame);
-                assert!(inbox.try_next().is_some());
+                let taken = registry.push_watchers(TALK, || frame.clone());
+                assert_eq!(quick.got(), 1);
                 taken
             })
             .sum();

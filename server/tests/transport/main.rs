@@ -248,7 +248,7 @@ async fn work_begun_is_ended_even_when_the_device_is_cut() {
     let mut client = rig.settled(ALICE).await;
     client.send(&b"wait"[..]).await;
     rig.working.notified().await;
-    assert_eq!(rig.registry.cut(ALICE), 1);
+    assert_eq!(rig.registry.cut(&[ALICE]), 1);
     rig.go_on.notify_one();
     // Its answer is no longer for the device.
     assert_eq!(client.next().await[..], *b"bye");
@@ -262,7 +262,7 @@ async fn a_cut_device_is_out_at_once_and_others_stay() {
     let mut first = rig.settled(ALICE).await;
     let mut second = rig.settled(ALICE).await;
     let mut bob = rig.settled(BOB).await;
-    assert_eq!(rig.registry.cut(ALICE), 2);
+    assert_eq!(rig.registry.cut(&[ALICE]), 2);
     assert_eq!(first.next().await[..], *b"bye");
     assert_eq!(first.closed().await, 4002);
     assert_eq!(second.next().await[..], *b"bye");

@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use plenary_certs::tls::{Authority, Reloadable, client_config, exporter, server_config};
-use plenary_proto::ids::{DeviceId, UnixMillis};
+use plenary_proto::ids::{DeviceId, MemberId, UnixMillis};
 use plenary_proto::limits::CHAT_MESSAGE;
+use plenary_proto::request::Purpose;
 use plenary_server::net::{
     End, Link, Next, Presence, Registry, Service, Session, Settings, Step, serve,
 };
@@ -201,18 +202,19 @@ struct EchoSession {
     working: Arc<Notify>,
     go_on: Arc<Notify>,
     finished: Arc<AtomicUsize>,
-    presence: Option<Presence>,
+    _presence: Presence,
 }
 
 impl Service for Echo {
     fn open(&self, link: Link) -> Box<dyn Session> {
+        let presence = self.registry.link(link.outbox.clone());
         Box::new(EchoSession {
             link,
             registry: self.registry.clone(),
             working: self.working.clone(),
             go_on: self.go_on.clone(),
             finished: self.finished.clone(),
-            presence: None,
+            _presence: presence,
         })
     }
 }
@@ -226,7 +228,9 @@ impl Session for EchoSession {
     async fn message(&mut self, message: Bytes) -> Step {
         if let Some(device) = message.strip_prefix(b"settle") {
             let device = DeviceId::try_from(device).unwrap();
-            self.presence = Some(self.registry.enter(device, self.link.outbox.clone()));
+            let member = MemberId(device.0);
+            let id = self.link.outbox.id();
+            self.registry.enter(id, device, member, Purpose::Chat);
             return Step {
                 frames: vec![Bytes::from_static(b"settled")],
                 next: Next::Settled {

@@ -267,6 +267,28 @@ mod tests {
     }
 
     #[test]
+    fn bytes_are_as_pinned() {
+        let salted = [
+            &[0x82, 0x58, 0x20][..],
+            &[3; 32],
+            b"\x82\x01\x84\x63Ana\x69Ruritania\x80\x80",
+        ];
+        let mut asked = request(member());
+        asked.profile = SaltedProfile::decode(&salted.concat()).unwrap();
+        let hex =
+            |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
+        assert_eq!(
+            hex(&cbor::encode(&asked)),
+            "87500a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a500a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a8458201d881cd32711e4a22f3f1b86ab816b647fe9f9ba8d9d08895788a42a5c9772d25820d22ee4ce316531a0fe6e1b181741271be8da63f745145007429985bdc34c43b55820ee0a0853ce2a07a67647cd013ad17806de7661251c2dc204ada5cab4c2c59ead58280a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a825820030303030303030303030303030303030303030303030303030303030303030382018463416e61695275726974616e6961808002781f50726f73656375746f722047656e6572616c206f66205275726974616e696160"
+        );
+        let signature = authentication_key(10).sign(&asked.to_be_signed(NETWORK, ID));
+        assert_eq!(
+            signature.to_string(),
+            "b03eed23c69bbe91aa8dee40530fa15ca14ea7300eae8f1e46cf9c4b21d83225325975cc1be9456c67952c77eda8e93d1ab02cb88948b6405970d523dfa2f705"
+        );
+    }
+
+    #[test]
     fn fingerprints_differ_by_any_key() {
         assert_eq!(
             fingerprint(&device_keys(10)),

@@ -278,6 +278,23 @@ mod tests {
     }
 
     #[test]
+    fn files_are_as_pinned() {
+        let board = Board::new(1);
+        let server = Body::Server(crate::ledger::Server {
+            key: board_key(9).public(),
+        });
+        let request = Request::new(vec![board.ledger.draft(server, NOW)], vec![]).unwrap();
+        assert_eq!(
+            request.to_text(),
+            "plenary board request v1\ngoFYQodQqqqqqqqqqqqqqqqqqqqqqgEKgQABWCDKAv96yLyXgsH8ryMcSQpVUUf8\nD11jsD/2QKX2NegC/hsAAAGjGFxQAIA=\nend\n"
+        );
+        assert_eq!(
+            request.sign(&key(0)).to_text(),
+            "plenary board signatures v1\nglggmaDWfYislEjsqhRLSGGRNcAQ+1OZ8m/IpW6SL5rbzwuBglggll8dI6iD3GDn\nUE/iIEg7g9vcU5g+kS0knj7WdSGcYACCggFYIDB7O61lHcvXdB1Nq9IVTYdLiufV\n4dFAAVQfzboSHq7HWEDbUJOh0jYACqC3lyXYCM38I9VbTGVVEg8A0WvrIaCVQtcZ\nrDOoltnY47oPuLX2JzNgTqRsyS0sAjpS4OCifmYE\nend\n"
+        );
+    }
+
+    #[test]
     fn a_false_signature_is_named() {
         let board = Board::new(3);
         let request = request(&board, person());

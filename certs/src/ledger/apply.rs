@@ -27,8 +27,6 @@ impl Ledger {
                     revoked: None,
                 });
                 found.admissions.push(seq, admit);
-                // What was said of them before they were known.
-                found.revoked = state.revoked.get(&Target::Member(member)).copied();
             }
             Body::Device(body) => {
                 let member = body.member;

@@ -14,6 +14,7 @@
 mod apply;
 mod body;
 mod error;
+mod found;
 mod heartbeat;
 mod kind;
 mod root;
@@ -38,6 +39,7 @@ pub use body::{
     Recover, RecoverStep, Resume, Revoke, SEALING_KEY, Server, Suspend, Voucher,
 };
 pub use error::LedgerError;
+pub use found::found;
 pub use heartbeat::{HEARTBEAT_LIFE, Heartbeat, HeartbeatError};
 pub use kind::{Kind, Subject, Target};
 pub use root::{BOARD, Person, Recovery, Root, RootError, Thresholds};

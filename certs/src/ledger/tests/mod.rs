@@ -1,6 +1,7 @@
 //! Tests that try to get something past the ledger.
 
 mod facts;
+mod prefix;
 mod signatures;
 mod standing;
 mod succession;

@@ -170,6 +170,8 @@ fn a_heartbeat_vouches_for_a_head() {
     };
     let fresh = beat(3, NOW);
     let bytes = fresh.sign(&key(5, 0));
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, HEARTBEAT);
     let verify = |bytes: &[u8], now| Heartbeat::verify(bytes, &board.ledger, now);
     assert_eq!(verify(&bytes, NOW.plus(3 * DAY)), Ok(fresh.clone()));
     assert!(matches!(
@@ -203,3 +205,5 @@ fn a_heartbeat_vouches_for_a_head() {
         assert!(verify(&flipped, NOW).is_err(), "{at}");
     }
 }
+
+const HEARTBEAT: &str = "838450aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa035820a679cf26f42e06475d4be7ce93c8cdef2c2369108c1fdfaeb83e7ad6883e055e1b000001a3185c500058204ccb281708c62fa64e20bc24f0f1d0e2224cbe86416a44418420609d11b1d0ea584031fb5e6344f87ad3feb9f50ce570f91e012d0dfae1ac8ddcd971bc0a97bf72471bca767146218106af80e2e9c8414924fed0807fc18839d3d51d7d39f0d14d0d";

@@ -1,0 +1,54 @@
+//! The whys: where the design left a choice, what was chosen, and what it costs.
+//!
+//! # The ledger
+//!
+//! **One spelling.** A statement is read, written once more and compared. Signatures are checked
+//! over the bytes received, and stand in the order of their signers, so a doubled one shows as
+//! equal neighbours and the same set of signatures has one form. Whoever collects them sorts.
+//!
+//! **A foreign signature refuses the statement**, even where enough others signed. It is either a
+//! mistake worth knowing or an attempt, and nothing is lost: it is left out and submitted again.
+//!
+//! **ROOT carries the version before it.** Every statement names the ROOT it is signed under; for
+//! ROOT n that is n - 1, and 0 for ROOT 1, which stands for itself and is pinned by its hash.
+//!
+//! **REVOKE may come first.** It is accepted about members and devices that the ledger does not
+//! know: two statements signed offline must not depend on the order in which they arrive, and a
+//! revocation is stronger than everything. Said twice, it is answered with where it was said.
+//!
+//! **GRANT can be taken back.** It says `granted: true` or `false`, so that a channel's owner
+//! cannot add again whom the Board took out. It fences nothing by itself: removing somebody from
+//! a channel is a commit, revoking them is a REVOKE.
+//!
+//! **A channel's rule and a device's keys never change.** The group's context holds the rule; the
+//! members judge leaves by the keys. Another rule is another channel, other keys another device.
+//! A second DEVICE about a device only vouches anew.
+//!
+//! **Every key has one purpose and one device**, checked against all devices, ROOT and SERVER:
+//! a signature made for one purpose can then never be taken for another, tags or no tags.
+//!
+//! **Vouching stays within a member** and grows from the Board outwards: a device counts if the
+//! Board, or a device that counts, has ever vouched for it. Two devices vouching for one another
+//! hold up neither. How a device stands is written down whenever it changes, with the position,
+//! so judging an old commit is one binary search.
+//!
+//! **The ends of admissions** are the only thing that needs a clock, and the clock is the one that
+//! the judged thing names. A voucher's is the statement's own time: back-dating it gains nothing,
+//! the new device belongs to the same lapsed member.
+//!
+//! **A recovery can be objected to.** Its second step counts only if no ROOT came in between, so a
+//! Board that is still there ends a stolen recovery role's attempt with any ROOT; a lost Board
+//! cannot. The seven days are between the statements' own times: a client that sees both steps
+//! sooner by its own clock has reason to say so.
+//!
+//! # Names
+//!
+//! **Roster keys are signed by their sender.** HPKE in base mode says nothing of who sealed. The
+//! server could otherwise hand out a roster key of its own, and read what the next admission
+//! seals under it.
+//!
+//! **Profiles are padded** to 256 bytes, or their sizes would tell some names apart.
+//!
+//! **Requests for admission** are sealed under a key from the invitation's secret, which inviter
+//! and Board hold. Whoever intercepted the invitation reads the request; the person is recognised
+//! by the fingerprint, not by the invitation.

@@ -1,4 +1,16 @@
-//! Who vouches for whom.
+//! Who vouches for whom: what makes a key somebody's, and what it may do.
+//!
+//! ```text
+//! Board keys --sign--> ROOT, ADMIT, DEVICE, ... --append--> ledger::Ledger
+//!  (board)              (ledger::Statement)                   |  standing(device, at, now)
+//!                                                             +-> mls: who may be in a group
+//! Invitation --knock--> AdmissionRequest --Board--> ADMIT     +-> handshake: who may connect
+//!                                                             +-> profile: who is behind an id
+//! ```
+//!
+//! The main flow: bytes that anybody hands over go to [`ledger::Ledger::append`]; everything else
+//! asks the ledger. Pure, but for what makes keys: time and randomness are arguments. It opens no
+//! file and no connection. The choices and their reasons are in [`manual`].
 #![forbid(unsafe_code)]
 
 pub mod admission;

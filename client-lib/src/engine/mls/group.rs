@@ -1,0 +1,323 @@
+//! One group: sealing, processing, committing.
+
+use mls_rs::{
+    MlsMessage, MlsMessageDescription,
+    group::{CommitEffect, CommitSecrets, ContentType, ReceivedMessage, Sender},
+};
+use plenary_certs::mls::{
+    auth_data::AuthData,
+    context::{ChannelContext, Rule},
+    credential::device_of,
+    judge::{Basis, Judge, JudgeError, check_ledger, entry, not_live},
+};
+use plenary_proto::ids::{ChannelId, DeviceId, Epoch, MemberId, UnixMillis};
+
+use super::{Config, GroupError, storage::Groups};
+
+/// A group in memory. What it is on disk is what was saved last.
+pub(crate) struct Group {
+    group: mls_rs::Group<Config>,
+    judge: Judge,
+    groups: Groups,
+    /// The tree on disk is of this epoch.
+    tree_epoch: Option<u64>,
+}
+
+/// A commit of this device, not yet taken by the server.
+pub(crate) struct OwnCommit {
+    pub(crate) epoch: Epoch,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) group_info: Vec<u8>,
+    pub(crate) welcome: Option<Vec<u8>>,
+    pub(crate) welcomed: Vec<DeviceId>,
+    pub(crate) secrets: Vec<u8>,
+}
+
+/// What a record turned out to be.
+pub(crate) enum Processed {
+    /// An application message.
+    Message {
+        sender: DeviceId,
+        data: AuthData,
+        /// Padded envelope.
+        content: Vec<u8>,
+    },
+    /// A commit; the group is in the new epoch.
+    Commit {
+        /// As of when it was judged.
+        basis: Basis,
+        by: DeviceId,
+        /// This device is no longer in.
+        removed: bool,
+    },
+}
+
+impl Group {
+    pub(super) fn new(group: mls_rs::Group<Config>, judge: Judge, groups: Groups) -> Self {
+        Self {
+            group,
+            judge,
+            groups,
+            tree_epoch: None,
+        }
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        Epoch(self.group.current_epoch())
+    }
+
+    pub(crate) fn context(&self) -> Result<ChannelContext, GroupError> {
+        ChannelContext::of(&self.group.context().extensions)
+            .map_err(|error| JudgeError::Context(error.to_string()).into())
+    }
+
+    /// The group must be what the channel is by the ledger, in the network's suite.
+    pub(super) fn check_context(&self, channel: ChannelId) -> Result<(), GroupError> {
+        let context = self.context()?;
+        if context.channel != channel || self.group.group_id() != channel.as_bytes() {
+            return Err(JudgeError::Context("it is another channel's group".to_owned()).into());
+        }
+        if self.group.cipher_suite() != super::HYBRID {
+            return Err(
+                JudgeError::Context("it has another suite than the network".to_owned()).into(),
+            );
+        }
+        self.judge
+            .ledger()
+            .read(|ledger| entry(&context, ledger, ledger.head().seq))?;
+        Ok(())
+    }
+
+    /// The channel's owner and rule by the newest ledger.
+    pub(crate) fn entry(&self) -> Result<(MemberId, Rule), GroupError> {
+        let context = self.context()?;
+        Ok(self
+            .judge
+            .ledger()
+            .read(|ledger| entry(&context, ledger, ledger.head().seq))?)
+    }
+
+    /// Every device in it.
+    pub(crate) fn devices(&self) -> Vec<DeviceId> {
+        self.group
+            .roster()
+            .members_iter()
+            .filter_map(|member| device_of(&member.signing_identity))
+            .collect()
+    }
+
+    /// Devices in it that the newest ledger has out.
+    pub(crate) fn not_live(&self, now: UnixMillis) -> Vec<DeviceId> {
+        self.judge.ledger().read(|ledger| {
+            let basis = Basis {
+                seq: ledger.head().seq,
+                time: now,
+            };
+            not_live(&self.group.roster(), ledger, basis)
+                .into_iter()
+                .map(|(_, device)| device)
+                .collect()
+        })
+    }
+
+    /// First bytes of the epoch authenticator, for the authenticated data.
+    pub(crate) fn epoch_authenticator(&self) -> Result<[u8; 8], GroupError> {
+        let secret = self.group.epoch_authenticator()?;
+        let mut prefix = [0; 8];
+        match secret.as_bytes().get(..8) {
+            Some(bytes) => prefix.copy_from_slice(bytes),
+            None => {
+                return Err(GroupError::Invalid(
+                    "a short epoch authenticator".to_owned(),
+                ));
+            }
+        }
+        Ok(prefix)
+    }
+
+    pub(crate) fn group_info(&self) -> Result<Vec<u8>, GroupError> {
+        Ok(self
+            .group
+            .group_info_message_allowing_ext_commit(false)?
+            .to_bytes()?)
+    }
+
+    /// Seals a padded envelope. Refuses while any leaf is not backed by a live DEVICE statement of
+    /// a live member: there is no way around.
+    pub(crate) fn seal(&mut self, data: &AuthData, content: &[u8]) -> Result<Vec<u8>, GroupError> {
+        if let Some(device) = self.not_live(data.time).first() {
+            return Err(JudgeError::Fenced(*device).into());
+        }
+        let message = self
+            .group
+            .encrypt_application_message(content, data.encode())?;
+        Ok(message.to_bytes()?)
+    }
+
+    /// Processes a record of the log made by another device.
+    ///
+    /// `previous` is the basis of the commit before it. On any error the group must be dropped
+    /// and loaded again.
+    pub(crate) fn process(
+        &mut self,
+        bytes: &[u8],
+        previous: Option<Basis>,
+    ) -> Result<Processed, GroupError> {
+        let message = MlsMessage::from_bytes(bytes)?;
+        let basis = self.basis_of(&message, previous)?;
+        let committer = basis.map(|(_, sender)| sender);
+        let before = self.committer_before(committer);
+        let received = match basis {
+            Some((basis, _)) => {
+                let judge = self.judge.clone();
+                judge.at(basis, || self.group.process_incoming_message(message))?
+            }
+            None => self.group.process_incoming_message(message)?,
+        };
+        match (received, basis) {
+            (ReceivedMessage::ApplicationMessage(message), None) => {
+                let data = AuthData::decode(&message.authenticated_data)
+                    .map_err(|error| JudgeError::AuthData(error.to_string()))?;
+                self.judge
+                    .ledger()
+                    .read(|ledger| check_ledger(&data.ledger, ledger))?;
+                let sender = self
+                    .device_at(message.sender_index)
+                    .ok_or(JudgeError::NoDevice)?;
+                Ok(Processed::Message {
+                    sender,
+                    data,
+                    content: message.data().to_vec(),
+                })
+            }
+            (ReceivedMessage::Commit(commit), Some((basis, _))) => {
+                let removed = matches!(commit.effect, CommitEffect::Removed { .. });
+                let by = before
+                    .or_else(|| self.device_at(commit.committer))
+                    .ok_or(JudgeError::NoDevice)?;
+                Ok(Processed::Commit { basis, by, removed })
+            }
+            _ => Err(JudgeError::Proposal.into()),
+        }
+    }
+
+    fn basis_of(
+        &self,
+        message: &MlsMessage,
+        previous: Option<Basis>,
+    ) -> Result<Option<(Basis, Sender)>, GroupError> {
+        match message.description() {
+            MlsMessageDescription::PrivateProtocolMessage {
+                content_type: ContentType::Application,
+                ..
+            } => Ok(None),
+            MlsMessageDescription::PublicProtocolMessage {
+                content_type: ContentType::Commit,
+                sender: sender @ (Sender::Member(_) | Sender::NewMemberCommit),
+                authenticated_data,
+                ..
+            } if message.proposals_by_reference().is_empty() => {
+                let data = AuthData::decode(authenticated_data)
+                    .map_err(|error| JudgeError::AuthData(error.to_string()))?;
+                let basis = self
+                    .judge
+                    .ledger()
+                    .read(|ledger| Basis::of(&data, ledger, previous))?;
+                Ok(Some((basis, sender)))
+            }
+            _ => Err(JudgeError::Proposal.into()),
+        }
+    }
+
+    fn committer_before(&self, sender: Option<Sender>) -> Option<DeviceId> {
+        match sender {
+            Some(Sender::Member(index)) => self.device_at(index),
+            _ => None,
+        }
+    }
+
+    fn device_at(&self, index: u32) -> Option<DeviceId> {
+        self.group
+            .member_at_index(index)
+            .and_then(|member| device_of(&member.signing_identity))
+    }
+
+    /// Makes a commit that adds, removes, and takes out whoever the ledger has out. The group
+    /// stays where it is until [`Self::apply`].
+    pub(crate) fn commit(
+        &mut self,
+        add: &[Vec<u8>],
+        remove: &[DeviceId],
+        data: &AuthData,
+    ) -> Result<OwnCommit, GroupError> {
+        let basis = Basis {
+            seq: data.ledger.seq,
+            time: data.time,
+        };
+        let epoch = self.epoch();
+        let indices: Vec<u32> = self
+            .group
+            .roster()
+            .members_iter()
+            .filter(|member| {
+                device_of(&member.signing_identity).is_some_and(|device| remove.contains(&device))
+            })
+            .map(|member| member.index)
+            .collect();
+        let judge = self.judge.clone();
+        let mut welcomed = Vec::new();
+        let mut builder = self
+            .group
+            .commit_builder()
+            .authenticated_data(data.encode());
+        for package in add {
+            let package = MlsMessage::from_bytes(package)?;
+            let device = package
+                .as_key_package()
+                .and_then(|package| device_of(package.signing_identity()))
+                .ok_or(JudgeError::NoDevice)?;
+            welcomed.push(device);
+            builder = builder.add_member(package)?;
+        }
+        for index in indices {
+            builder = builder.remove_member(index)?;
+        }
+        let (output, secrets) = judge.at(basis, || builder.build_detached())?;
+        let group_info = output
+            .external_commit_group_info
+            .as_ref()
+            .ok_or_else(|| GroupError::Invalid("a commit without GroupInfo".to_owned()))?
+            .to_bytes()?;
+        let welcome = output
+            .welcome_messages
+            .first()
+            .map(MlsMessage::to_bytes)
+            .transpose()?;
+        Ok(OwnCommit {
+            epoch,
+            bytes: output.commit_message.to_bytes()?,
+            group_info,
+            welcome,
+            welcomed,
+            secrets: secrets.to_bytes()?,
+        })
+    }
+
+    /// The server took this device's commit: the group moves on.
+    pub(crate) fn apply(&mut self, secrets: &[u8]) -> Result<(), GroupError> {
+        self.group
+            .apply_detached_commit(CommitSecrets::from_bytes(secrets)?)?;
+        Ok(())
+    }
+
+    /// Writes the group: the state always, the tree when the epoch moved.
+    pub(crate) fn save(&mut self) -> Result<(), GroupError> {
+        self.group.write_to_storage_without_ratchet_tree()?;
+        if self.tree_epoch != Some(self.group.current_epoch()) {
+            let tree = self.group.export_tree().to_bytes()?;
+            self.groups.put_tree(self.group.group_id(), &tree)?;
+            self.tree_epoch = Some(self.group.current_epoch());
+        }
+        Ok(())
+    }
+}

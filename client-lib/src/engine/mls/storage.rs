@@ -1,0 +1,140 @@
+//! MLS state in the profile's store: written inside the engine's transaction, never beside it.
+
+use mls_rs_codec::{MlsDecode, MlsEncode};
+use mls_rs_core::{
+    error::IntoAnyError,
+    group::{EpochRecord, GroupState, GroupStateStorage},
+    key_package::{KeyPackageData, KeyPackageStorage},
+};
+use rusqlite::{OptionalExtension, params};
+use zeroize::Zeroizing;
+
+use crate::store::Store;
+
+/// The store failed under MLS.
+#[derive(Debug, thiserror::Error)]
+#[error("the profile's store failed under MLS: {0}")]
+pub(crate) struct StorageError(String);
+
+impl From<rusqlite::Error> for StorageError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<mls_rs_codec::Error> for StorageError {
+    fn from(error: mls_rs_codec::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl IntoAnyError for StorageError {
+    fn into_dyn_error(self) -> Result<Box<dyn std::error::Error + Send + Sync>, Self> {
+        Ok(Box::new(self))
+    }
+}
+
+/// Group states, trees apart: a tree changes at a commit, a state at each message. The log is
+/// ordered, so no past epoch is kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Groups(pub(crate) Store);
+
+impl GroupStateStorage for Groups {
+    type Error = StorageError;
+
+    fn state(&self, group: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, StorageError> {
+        let connection = self.0.lock();
+        let mut query = connection.prepare_cached("SELECT state FROM mls_group WHERE id = ?")?;
+        Ok(query
+            .query_row([group], |row| row.get(0))
+            .optional()?
+            .map(Zeroizing::new))
+    }
+
+    fn epoch(&self, _: &[u8], _: u64) -> Result<Option<Zeroizing<Vec<u8>>>, StorageError> {
+        Ok(None)
+    }
+
+    fn write(
+        &mut self,
+        state: GroupState,
+        _: Vec<EpochRecord>,
+        _: Vec<EpochRecord>,
+    ) -> Result<(), StorageError> {
+        self.0
+            .lock()
+            .prepare_cached(
+                "INSERT INTO mls_group(id, state) VALUES(?1, ?2)
+                 ON CONFLICT(id) DO UPDATE SET state = ?2",
+            )?
+            .execute(params![state.id, state.data.as_slice()])?;
+        Ok(())
+    }
+
+    fn max_epoch_id(&self, _: &[u8]) -> Result<Option<u64>, StorageError> {
+        Ok(None)
+    }
+}
+
+impl Groups {
+    pub(crate) fn tree(&self, group: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        let connection = self.0.lock();
+        let mut query = connection.prepare_cached("SELECT tree FROM mls_group WHERE id = ?")?;
+        Ok(query
+            .query_row([group], |row| row.get(0))
+            .optional()?
+            .flatten())
+    }
+
+    pub(crate) fn put_tree(&self, group: &[u8], tree: &[u8]) -> Result<(), StorageError> {
+        self.0.lock().execute(
+            "UPDATE mls_group SET tree = ? WHERE id = ?",
+            params![tree, group],
+        )?;
+        Ok(())
+    }
+
+    pub(crate) fn remove(&self, group: &[u8]) -> Result<(), StorageError> {
+        self.0
+            .lock()
+            .execute("DELETE FROM mls_group WHERE id = ?", [group])?;
+        Ok(())
+    }
+}
+
+/// Secrets of key packages, each erased when it is used.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyPackages(pub(crate) Store);
+
+impl KeyPackageStorage for KeyPackages {
+    type Error = StorageError;
+
+    fn delete(&mut self, id: &[u8]) -> Result<(), StorageError> {
+        self.0
+            .lock()
+            .execute("DELETE FROM mls_key_package WHERE id = ?", [id])?;
+        Ok(())
+    }
+
+    fn insert(&mut self, id: Vec<u8>, package: KeyPackageData) -> Result<(), StorageError> {
+        let data = Zeroizing::new(package.mls_encode_to_vec()?);
+        self.0.lock().execute(
+            "INSERT INTO mls_key_package VALUES(?, ?)",
+            params![id, data.as_slice()],
+        )?;
+        Ok(())
+    }
+
+    fn get(&self, id: &[u8]) -> Result<Option<KeyPackageData>, StorageError> {
+        let connection = self.0.lock();
+        let mut query =
+            connection.prepare_cached("SELECT data FROM mls_key_package WHERE id = ?")?;
+        let data: Option<Zeroizing<Vec<u8>>> = query
+            .query_row([id], |row| row.get(0))
+            .optional()?
+            .map(Zeroizing::new);
+        Ok(data
+            .map(|data| KeyPackageData::mls_decode(&mut data.as_slice()))
+            .transpose()?)
+    }
+}

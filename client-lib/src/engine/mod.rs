@@ -1,0 +1,474 @@
+//! The engine: everything the client knows and decides, without I/O.
+//!
+//! ```text
+//! connected / reply / push / tick / commands --> Engine --> poll(): Send, Answered, Event
+//!                                                  |
+//!                                                Store (one transaction a step)
+//! ```
+//!
+//! Inputs carry the time. Requests are pulled by [`Engine::poll`], sent by whoever drives, and
+//! answered by [`Engine::reply`]; a connection that breaks answers none, and
+//! [`Engine::disconnected`] puts everything that waits back to where it starts. What is sent was
+//! stored before; what is shown is stored first.
+//!
+//! One file a concern, each an `impl Engine`: [`sync`] (ledger first, then channels), [`entering`],
+//! [`reading`], [`outgoing`], [`upkeep`] (fence, additions), [`roster`] (names).
+
+mod entering;
+pub(crate) mod mls;
+mod outgoing;
+mod reading;
+mod roster;
+mod sync;
+mod upkeep;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use plenary_certs::{
+    ledger::Standing,
+    mls::{auth_data::AuthData, judge::LedgerHandle},
+    signing::SigningKey,
+};
+use plenary_proto::{
+    ids::{
+        ChannelHead, ChannelId, ClientId, DeviceId, LedgerHead, PublicKey, RequestId, Seq,
+        UnixMillis,
+    },
+    reply::{Failure, Hello, Push, Reply, SignedHead},
+    request::Request,
+};
+use ring::rand::SecureRandom;
+
+use crate::{
+    error::{Error, ErrorKind},
+    store::{
+        Store,
+        channels::{ChannelRow, Standing as In},
+        identity::Identity,
+    },
+};
+use mls::{Group, GroupError, Mls};
+use roster::Roster;
+
+/// What the engine wants done or known.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// To the server.
+    Send(RequestId, Request),
+    /// The answer to [`Engine::call`].
+    Answered(RequestId, Result<Reply, Failure>),
+    /// News.
+    Event(Event),
+    /// The other side is not who it must be: end the connection and do not come back by yourself.
+    Distrust(Error),
+}
+
+/// News of the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// Authenticated, the ledger verified up to the server's.
+    Online,
+    /// The connection is gone; the library comes back by itself.
+    Offline,
+    /// Messages were stored; the channel is read up to here.
+    Messages {
+        /// Where.
+        channel: ChannelId,
+        /// The last record processed.
+        through: Seq,
+    },
+    /// A message of this device is in the log.
+    Sent {
+        /// Which.
+        message: ClientId,
+        /// Where.
+        channel: ChannelId,
+        /// At which position.
+        seq: Seq,
+    },
+    /// A message of this device will not be sent.
+    Failed {
+        /// Which.
+        message: ClientId,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// This device is in a channel now.
+    Entered(ChannelId),
+    /// This device is no longer in a channel.
+    Left(ChannelId),
+    /// The ledger grew and was verified.
+    Ledger(LedgerHead),
+    /// Names became known.
+    Names,
+    /// A request for admission waits for the Board.
+    AdmissionRequest,
+    /// Something that must not happen: show it.
+    Alarm {
+        /// Where, if in a channel.
+        channel: Option<ChannelId>,
+        /// What, in words.
+        what: String,
+    },
+}
+
+/// What an answer is awaited for.
+#[derive(Debug, Clone)]
+enum Waiting {
+    Ledger,
+    Sealed,
+    KeyPackages,
+    Welcomes,
+    Watch,
+    Read(ChannelId),
+    Entry(ChannelId),
+    Found(ChannelId),
+    Message(ChannelId, ClientId),
+    Change(ChannelId, ClientId),
+    Packages(ChannelId),
+    Forget,
+    Call,
+}
+
+/// A channel of this device, in memory.
+struct Channel {
+    row: ChannelRow,
+    group: Option<Group>,
+    /// The newest record the server was heard to have.
+    server: Seq,
+    /// A read, an append or an entry is under way.
+    reading: bool,
+    appending: bool,
+    /// Not before this.
+    not_before: UnixMillis,
+    /// When to remove whom the ledger has out, if nobody else did.
+    fence_at: Option<UnixMillis>,
+    /// Cannot go on: a commit of the log does not hold.
+    stuck: bool,
+    /// Reading waits for a longer ledger.
+    needs_ledger: bool,
+}
+
+impl Channel {
+    fn new(row: ChannelRow) -> Self {
+        Self {
+            row,
+            group: None,
+            server: Seq(0),
+            reading: false,
+            appending: false,
+            not_before: UnixMillis(0),
+            fence_at: None,
+            stuck: false,
+            needs_ledger: false,
+        }
+    }
+
+    /// In, and everything the server is known to have is processed.
+    fn caught_up(&self) -> bool {
+        self.row.standing == In::In
+            && !self.reading
+            && !self.stuck
+            && self.row.head.seq >= self.server
+    }
+}
+
+/// See the module.
+pub(crate) struct Engine {
+    store: Store,
+    identity: Identity,
+    ledger: LedgerHandle,
+    mls: Mls,
+    mls_key: SigningKey,
+    random: Box<dyn SecureRandom + Send>,
+    roster: Roster,
+    channels: BTreeMap<ChannelId, Channel>,
+    online: bool,
+    server: Option<Hello>,
+    key_packages: u32,
+    next_request: u64,
+    waiting: HashMap<RequestId, Waiting>,
+    out: VecDeque<Output>,
+}
+
+impl Engine {
+    /// Opens the engine on a profile; verifies the whole ledger.
+    pub(crate) fn open(store: Store, random: Box<dyn SecureRandom + Send>) -> Result<Self, Error> {
+        let identity = store.identity()?;
+        let ledger = store.ledger(&identity)?;
+        let mls_key = identity.mls_key()?;
+        let mls = Mls::new(&store, &ledger, identity.device(), &mls_key);
+        let channels = store
+            .channels()?
+            .into_iter()
+            .map(|row| (row.id, Channel::new(row)))
+            .collect();
+        let roster = Roster::load(&store)?;
+        Ok(Self {
+            store,
+            identity,
+            ledger,
+            mls,
+            mls_key,
+            random,
+            roster,
+            channels,
+            online: false,
+            server: None,
+            key_packages: 0,
+            next_request: 1,
+            waiting: HashMap::new(),
+            out: VecDeque::new(),
+        })
+    }
+
+    /// The next thing to do; `None` until the next input.
+    pub(crate) fn poll(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// A request of the caller's own; answered by [`Output::Answered`].
+    pub(crate) fn call(&mut self, request: Request) -> RequestId {
+        self.ask(request, Waiting::Call)
+    }
+
+    /// The server answered.
+    pub(crate) fn reply(
+        &mut self,
+        now: UnixMillis,
+        id: RequestId,
+        reply: Result<Reply, Failure>,
+    ) -> Result<(), Error> {
+        let Some(waiting) = self.waiting.remove(&id) else {
+            self.alarm(None, "the server answered something that was not asked");
+            return Ok(());
+        };
+        match waiting {
+            Waiting::Call => {
+                self.out.push_back(Output::Answered(id, reply));
+                Ok(())
+            }
+            Waiting::Ledger => self.ledger_page(now, reply),
+            Waiting::Sealed => self.sealed_list(now, reply),
+            Waiting::KeyPackages => {
+                if let Ok(Reply::Count(count)) = reply {
+                    self.key_packages = count;
+                }
+                Ok(())
+            }
+            Waiting::Welcomes => self.welcome_list(now, reply),
+            Waiting::Watch => self.heads(now, reply),
+            Waiting::Read(channel) => self.records(now, channel, reply),
+            Waiting::Entry(channel) => self.group_state(now, channel, reply),
+            Waiting::Found(channel) => self.founded(now, channel, reply),
+            Waiting::Message(channel, message) => {
+                self.message_answered(now, channel, message, reply)
+            }
+            Waiting::Change(channel, change) => self.change_answered(now, channel, change, reply),
+            Waiting::Packages(channel) => self.packages_claimed(now, channel, reply),
+            Waiting::Forget => Ok(()),
+        }
+    }
+
+    /// The server says something unasked.
+    pub(crate) fn push(&mut self, now: UnixMillis, push: Push) -> Result<(), Error> {
+        match push {
+            Push::Moved { channel, record } => self.moved(now, channel, record),
+            Push::Ledger(head) => {
+                if self.ledger_head().seq < head.seq {
+                    self.read_ledger();
+                }
+                Ok(())
+            }
+            Push::Welcome(_) => {
+                self.ask(Request::Welcomes, Waiting::Welcomes);
+                Ok(())
+            }
+            Push::KeyPackages(count) => {
+                self.key_packages = count;
+                self.refill_key_packages(now)
+            }
+            Push::AdmissionRequest => {
+                self.event(Event::AdmissionRequest);
+                Ok(())
+            }
+            Push::Bye { .. } => Ok(()),
+        }
+    }
+
+    /// Time passed: what was put off is done.
+    pub(crate) fn tick(&mut self, now: UnixMillis) -> Result<(), Error> {
+        if !self.online {
+            return Ok(());
+        }
+        for channel in self.channel_ids() {
+            self.advance(now, channel)?;
+        }
+        Ok(())
+    }
+
+    /// Does whatever a channel needs next.
+    fn advance(&mut self, now: UnixMillis, id: ChannelId) -> Result<(), Error> {
+        let Some(channel) = self.channels.get(&id) else {
+            return Ok(());
+        };
+        if !self.online || channel.stuck || channel.not_before > now {
+            return Ok(());
+        }
+        match channel.row.standing {
+            In::Entering => self.enter_step(now, id),
+            In::Out => Ok(()),
+            In::In if channel.row.head.seq < channel.server => {
+                self.read_on(id);
+                Ok(())
+            }
+            In::In => {
+                self.change_step(now, id)?;
+                self.send_step(now, id)
+            }
+        }
+    }
+
+    fn ask(&mut self, request: Request, waiting: Waiting) -> RequestId {
+        let id = RequestId(self.next_request);
+        self.next_request += 1;
+        self.waiting.insert(id, waiting);
+        self.out.push_back(Output::Send(id, request));
+        id
+    }
+
+    fn event(&mut self, event: Event) {
+        self.out.push_back(Output::Event(event));
+    }
+
+    fn alarm(&mut self, channel: Option<ChannelId>, what: impl Into<String>) {
+        let what = what.into();
+        tracing::warn!(?channel, what, "alarm");
+        self.event(Event::Alarm { channel, what });
+    }
+
+    fn channel_ids(&self) -> Vec<ChannelId> {
+        self.channels.keys().copied().collect()
+    }
+
+    fn ledger_head(&self) -> LedgerHead {
+        self.ledger.read(|ledger| ledger.head())
+    }
+
+    fn device(&self) -> DeviceId {
+        self.identity.device()
+    }
+
+    /// Whether the newest ledger has this device in.
+    pub(crate) fn standing(&self, now: UnixMillis) -> Standing {
+        self.ledger
+            .read(|ledger| ledger.standing(self.device(), ledger.head().seq, now))
+    }
+
+    /// A fresh mark for an append: UUID v7 over the injected randomness, so marks sort by time.
+    fn client_id(&self, now: UnixMillis) -> Result<ClientId, Error> {
+        let mut random = [0; 10];
+        self.fill(&mut random)?;
+        let uuid = uuid::Builder::from_unix_timestamp_millis(now.0, &random).into_uuid();
+        Ok(ClientId(*uuid.as_bytes()))
+    }
+
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), Error> {
+        self.random
+            .fill(bytes)
+            .map_err(|_| Error::new(ErrorKind::Io, "the system gives no randomness"))
+    }
+
+    /// Up to so many milliseconds, to spread what many devices do at once.
+    fn jitter(&self, up_to: u64) -> Result<u64, Error> {
+        let mut bytes = [0; 8];
+        self.fill(&mut bytes)?;
+        Ok(u64::from_be_bytes(bytes) % up_to.max(1))
+    }
+
+    /// What a commit or message made now says of this device's knowledge. Never goes back: the
+    /// time is at least that of the commit before.
+    fn auth_data(&self, now: UnixMillis, channel: &Channel, authenticator: [u8; 8]) -> AuthData {
+        let time = channel.row.basis.map_or(now, |basis| basis.time.max(now));
+        AuthData {
+            ledger: self.ledger_head(),
+            time,
+            seen: channel.row.head,
+            epoch_authenticator: authenticator,
+        }
+    }
+
+    /// The group of a channel this device is in, loaded if need be.
+    fn group(&mut self, id: ChannelId) -> Result<&mut Group, GroupError> {
+        let channel = self.channels.get_mut(&id).ok_or(GroupError::Missing)?;
+        match channel.group {
+            Some(ref mut group) => Ok(group),
+            None => Ok(channel.group.insert(self.mls.load(id)?)),
+        }
+    }
+
+    /// After a failure the group in memory may be ahead of the store.
+    fn drop_group(&mut self, id: ChannelId) {
+        if let Some(channel) = self.channels.get_mut(&id) {
+            channel.group = None;
+        }
+    }
+
+    /// Runs one durable step on a channel; on failure its group is loaded again.
+    fn step<T>(
+        &mut self,
+        id: ChannelId,
+        work: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let store = self.store.clone();
+        let result = store.atomic(|| work(self));
+        if result.is_err() {
+            self.drop_group(id);
+        }
+        result
+    }
+
+    fn server_key(&self) -> Option<PublicKey> {
+        self.ledger.read(|ledger| ledger.server_key())
+    }
+
+    /// The server's signature on a head must hold; what it acknowledged it answers for.
+    fn check_head(&mut self, channel: ChannelId, signed: &SignedHead) -> Option<ChannelHead> {
+        let holds = signed.channel == channel
+            && self.server_key().is_some_and(|key| {
+                plenary_certs::signed_head::check_head(&key, self.identity.network(), signed)
+                    .is_ok()
+            });
+        if !holds {
+            self.alarm(
+                Some(channel),
+                "the server's signature on the channel's head does not hold",
+            );
+            return None;
+        }
+        Some(signed.head)
+    }
+}
+
+impl From<GroupError> for Error {
+    fn from(error: GroupError) -> Self {
+        use plenary_certs::mls::judge::JudgeError;
+        let kind = match &error {
+            GroupError::Judged(JudgeError::NotAllowed { .. } | JudgeError::NotLive { .. }) => {
+                ErrorKind::NotAllowed
+            }
+            GroupError::Judged(JudgeError::LedgerAhead { .. } | JudgeError::Fenced(_)) => {
+                ErrorKind::Unavailable
+            }
+            GroupError::Judged(_) | GroupError::Invalid(_) | GroupError::OtherEpoch => {
+                ErrorKind::Integrity
+            }
+            GroupError::Missing => ErrorKind::NotFound,
+        };
+        Self::new(kind, error.to_string())
+    }
+}

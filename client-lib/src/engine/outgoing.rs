@@ -1,0 +1,204 @@
+//! From the outbox into the log: one message of a channel at a time, so that its order holds.
+
+use plenary_proto::{
+    ids::{ChannelId, ClientId, UnixMillis},
+    limits,
+    reply::{Code, Failure, Reply},
+    request::{Append, Request},
+};
+
+use super::{Engine, Event, GroupError, In, Waiting};
+use crate::{
+    content::{Envelope, SignedContext},
+    error::{Error, ErrorKind},
+    store::outbox::{OutboxRow, SealedRow},
+};
+
+/// Before another try, where the server does not say.
+const TRY_AGAIN_MS: u64 = 1_000;
+
+impl Engine {
+    /// Puts an encoded content into the outbox: durable when this returns.
+    pub(crate) fn send(
+        &mut self,
+        now: UnixMillis,
+        id: ChannelId,
+        content: &[u8],
+    ) -> Result<ClientId, Error> {
+        match self.channels.get(&id).map(|channel| channel.row.standing) {
+            Some(In::In | In::Entering) => {}
+            Some(In::Out) | None => {
+                return Err(Error::new(
+                    ErrorKind::NotFound,
+                    format!("this device is not in channel {id}: enter it first"),
+                ));
+            }
+        }
+        if content.len() > limits::CONTENT {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!(
+                    "a message holds {} bytes at most: send a file",
+                    limits::CONTENT
+                ),
+            ));
+        }
+        let client_id = self.client_id(now)?;
+        self.store.queue(client_id, id, content)?;
+        self.advance(now, id)?;
+        Ok(client_id)
+    }
+
+    /// Sends the oldest waiting message, if the channel is ready for it.
+    pub(super) fn send_step(&mut self, now: UnixMillis, id: ChannelId) -> Result<(), Error> {
+        let ready = self.channels.get(&id).is_some_and(|channel| {
+            self.online && channel.caught_up() && !channel.appending && channel.not_before <= now
+        });
+        if !ready || self.store.pending(id)?.is_some() {
+            return Ok(());
+        }
+        let Some(row) = self.store.next_outgoing(id)? else {
+            return Ok(());
+        };
+        let epoch = self.group(id)?.epoch();
+        let sealed = match row.sealed {
+            // The same bytes again: the server tells a repeat by the client id.
+            Some(ref sealed) if sealed.epoch == epoch => sealed.clone(),
+            // Everything up to the head is read and it is not there: the server never took it,
+            // and in this epoch it never will.
+            _ => match self.seal(now, id, &row) {
+                Ok(sealed) => sealed,
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    // Somebody must be removed first, and who has something to send does it.
+                    return self.fence_now(now, id);
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        self.ask(
+            Request::Append(Append {
+                channel: id,
+                client_id: row.client_id,
+                epoch: sealed.epoch,
+                bytes: sealed.bytes.into(),
+                commit: None,
+            }),
+            Waiting::Message(id, row.client_id),
+        );
+        self.appending(id, true);
+        Ok(())
+    }
+
+    /// Group state and ciphertext are on disk, together, before the ciphertext leaves.
+    fn seal(
+        &mut self,
+        now: UnixMillis,
+        id: ChannelId,
+        row: &OutboxRow,
+    ) -> Result<SealedRow, Error> {
+        self.step(id, |engine| {
+            let authenticator = engine.group(id)?.epoch_authenticator()?;
+            let channel = engine.channels.get(&id).ok_or(GroupError::Missing)?;
+            let mut data = engine.auth_data(now, channel, authenticator);
+            data.time = now;
+            let epoch = engine.group(id)?.epoch();
+            let context = SignedContext {
+                network: engine.identity.network(),
+                channel: id,
+                epoch,
+                client_id: row.client_id,
+            };
+            let key = &engine.mls_key;
+            let envelope = Envelope::sign(row.content.clone(), &context, |bytes| {
+                Ok::<_, Error>(key.sign(bytes))
+            })?;
+            let padded = envelope
+                .seal_form()
+                .map_err(|error| Error::new(ErrorKind::TooLarge, error.to_string()))?;
+            let group = engine.group(id)?;
+            let bytes = group.seal(&data, &padded)?;
+            group.save()?;
+            let sealed = SealedRow {
+                epoch,
+                signature: envelope.signature,
+                bytes,
+            };
+            engine.store.put_sealed(row.client_id, Some(&sealed))?;
+            Ok(sealed)
+        })
+    }
+
+    pub(super) fn message_answered(
+        &mut self,
+        now: UnixMillis,
+        id: ChannelId,
+        message: ClientId,
+        reply: Result<Reply, Failure>,
+    ) -> Result<(), Error> {
+        self.appending(id, false);
+        match reply {
+            Ok(Reply::Appended { head, .. }) => {
+                let Some(head) = self.check_head(id, &head) else {
+                    return Ok(());
+                };
+                self.store.put_acknowledged(message, head.seq)?;
+                if let Some(channel) = self.channels.get_mut(&id) {
+                    channel.server = channel.server.max(head.seq);
+                }
+                self.advance(now, id)
+            }
+            Ok(_) => Ok(()),
+            Err(failure) => self.message_refused(now, id, message, failure),
+        }
+    }
+
+    fn message_refused(
+        &mut self,
+        now: UnixMillis,
+        id: ChannelId,
+        message: ClientId,
+        failure: Failure,
+    ) -> Result<(), Error> {
+        match failure.code {
+            Code::StaleEpoch | Code::Conflict => {
+                self.read_on(id);
+                Ok(())
+            }
+            Code::Fenced => {
+                self.read_ledger();
+                self.put_off(id, now.plus(TRY_AGAIN_MS));
+                self.read_on(id);
+                Ok(())
+            }
+            Code::RateLimited | Code::Unavailable | Code::Unauthenticated => {
+                self.put_off(id, now.plus(failure.retry_after_ms.unwrap_or(TRY_AGAIN_MS)));
+                Ok(())
+            }
+            Code::NotAllowed => {
+                // Perhaps removed: the log says so. If it does not, the message fails.
+                self.fail(message, &failure)?;
+                self.read_on(id);
+                Ok(())
+            }
+            Code::Malformed
+            | Code::TooLarge
+            | Code::NotFound
+            | Code::Invalid
+            | Code::Quota
+            | Code::Trimmed
+            | Code::Exists => {
+                self.fail(message, &failure)?;
+                self.advance(now, id)
+            }
+        }
+    }
+
+    fn fail(&mut self, message: ClientId, failure: &Failure) -> Result<(), Error> {
+        self.store.put_failed(message, &failure.message)?;
+        self.event(Event::Failed {
+            message,
+            reason: failure.message.clone(),
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,470 @@
+//! The channel's log, record by record: each extends the chain, moves the group, becomes a message.
+
+use plenary_certs::{chain::chain, mls::judge::JudgeError};
+use plenary_proto::{
+    ids::{ChannelHead, ChannelId, Seq, UnixMillis},
+    limits,
+    reply::{Code, Failure, Record, Reply},
+    request::Request,
+};
+
+use super::{Engine, Event, GroupError, In, Waiting, entering::channel_row, mls::Processed};
+use crate::{
+    content::{Content, Envelope, SignedContext},
+    error::{Error, ErrorKind},
+    store::{channels::ChannelRow, messages::MessageRow},
+};
+
+/// What a step of reading did, to be told once it is durable.
+#[derive(Default)]
+struct Step {
+    messages: bool,
+    removed: bool,
+    sent: Vec<(plenary_proto::ids::ClientId, Seq)>,
+    alarms: Vec<String>,
+}
+
+/// Why a record stops the reading.
+enum Stop {
+    /// The ledger must be read further first.
+    Ledger,
+    /// A commit that the server took does not hold here.
+    Fork(String),
+    /// An application message that does not hold: passed over, with an alarm.
+    Message(String),
+    /// The store failed.
+    Fatal(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Fatal(error)
+    }
+}
+
+impl Engine {
+    /// Asks for what comes after the last record processed.
+    pub(super) fn read_on(&mut self, id: ChannelId) {
+        let Some(channel) = self.channels.get_mut(&id) else {
+            return;
+        };
+        if channel.reading
+            || channel.stuck
+            || channel.needs_ledger
+            || channel.row.standing != In::In
+        {
+            return;
+        }
+        channel.reading = true;
+        let after = channel.row.head.seq;
+        self.ask(
+            Request::Read {
+                channel: id,
+                after,
+                limit: limits::READ_RECORDS,
+            },
+            Waiting::Read(id),
+        );
+    }
+
+    /// A record was pushed: use it if it is the next one, else read.
+    pub(super) fn moved(
+        &mut self,
+        now: UnixMillis,
+        id: ChannelId,
+        record: Record,
+    ) -> Result<(), Error> {
+        let Some(channel) = self.channels.get_mut(&id) else {
+            return Ok(());
+        };
+        if channel.row.standing != In::In {
+            return Ok(());
+        }
+        channel.server = channel.server.max(record.seq);
+        if !channel.reading && record.seq == channel.row.head.seq.next() {
+            self.take(now, id, vec![record])?;
+        }
+        self.advance(now, id)
+    }
+
+    pub(super) fn records(
+        &mut self,
+        now: UnixMillis,
+        id: ChannelId,
+        reply: Result<Reply, Failure>,
+    ) -> Result<(), Error> {
+        let Some(channel) = self.channels.get_mut(&id) else {
+            return Ok(());
+        };
+        channel.reading = false;
+        match reply {
+            Ok(Reply::Records { records, head }) => {
+                let Some(head) = self.check_head(id, &head) else {
+                    self.put_off(id, now.plus(2_000));
+                    return Ok(());
+                };
+                if let Some(channel) = self.channels.get_mut(&id) {
+                    channel.server = channel.server.max(head.seq);
+                }
+                let last = records.last().map(|record| record.seq);
+                self.take(now, id, records)?;
+                self.check_end(id, last, head);
+                self.advance(now, id)
+            }
+            Err(failure) if failure.code == Code::Trimmed => {
+                let mut row = channel_row(self, id)?;
+                row.standing = In::Entering;
+                row.note = Some("records were missed: the server no longer keeps them".to_owned());
+                self.save_row(row)?;
+                self.alarm(
+                    Some(id),
+                    "away for longer than the server keeps records: entering again",
+                );
+                self.advance(now, id)
+            }
+            Err(failure) if failure.code == Code::NotAllowed => {
+                // Removed meanwhile: the removal itself may no longer be handed out.
+                self.leave(id, failure.message)
+            }
+            Err(failure) => {
+                tracing::warn!(%failure, "reading");
+                let wait = failure.retry_after_ms.unwrap_or(2_000);
+                self.put_off(id, now.plus(wait));
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// The server signed what it handed out: a chain that ends elsewhere is a fork or a lie.
+    fn check_end(&mut self, id: ChannelId, last: Option<Seq>, head: ChannelHead) {
+        let Some(channel) = self.channels.get_mut(&id) else {
+            return;
+        };
+        let own = channel.row.head;
+        if last == Some(head.seq) && own.seq == head.seq && own.hash != head.hash {
+            channel.stuck = true;
+            self.alarm(
+                Some(id),
+                "the records do not add up to the head that the server signed",
+            );
+        }
+    }
+
+    /// Processes records in order, as many as hold, in as few transactions as possible.
+    fn take(
+        &mut self,
+        now: UnixMillis,
+        id: ChannelId,
+        mut records: Vec<Record>,
+    ) -> Result<(), Error> {
+        while !records.is_empty() {
+            let (done, stop) = self.take_batch(id, &records, false)?;
+            let Some(stop) = stop else { break };
+            records.drain(..done);
+            match stop {
+                Stop::Fatal(error) => return Err(error),
+                Stop::Ledger => {
+                    if let Some(channel) = self.channels.get_mut(&id) {
+                        channel.needs_ledger = true;
+                    }
+                    self.read_ledger();
+                    break;
+                }
+                Stop::Fork(why) => {
+                    if let Some(channel) = self.channels.get_mut(&id) {
+                        channel.stuck = true;
+                    }
+                    self.alarm(
+                        Some(id),
+                        format!("a change that the server took does not hold: {why}"),
+                    );
+                    break;
+                }
+                Stop::Message(why) => {
+                    self.alarm(
+                        Some(id),
+                        format!("message {} is left out: {why}", records[0].seq.0),
+                    );
+                    self.take_batch(id, &records[..1], true)?;
+                    records.drain(..1);
+                }
+            }
+        }
+        self.plan_fence(now, id)
+    }
+
+    /// One transaction for all records that hold; how many did, and why it stopped.
+    ///
+    /// `skip`: the records count for the chain only.
+    fn take_batch(
+        &mut self,
+        id: ChannelId,
+        records: &[Record],
+        skip: bool,
+    ) -> Result<(usize, Option<Stop>), Error> {
+        let mut end = records.len();
+        let mut stop = None;
+        loop {
+            let mut failed_at = None;
+            let result = self.step(id, |engine| {
+                let mut row = channel_row(engine, id)?;
+                let mut step = Step::default();
+                for (index, record) in records[..end].iter().enumerate() {
+                    if record.seq <= row.head.seq {
+                        continue;
+                    }
+                    if let Err(why) = engine.take_one(&mut row, record, skip, &mut step) {
+                        failed_at = Some((index, why));
+                        return Err(Error::new(ErrorKind::Integrity, "stopped"));
+                    }
+                    if step.removed {
+                        break;
+                    }
+                }
+                if step.removed {
+                    engine.mls.forget(id)?;
+                    row.standing = In::Out;
+                } else if !skip {
+                    engine.group(id)?.save()?;
+                }
+                engine.save_row(row.clone())?;
+                Ok((step, row))
+            });
+            match (result, failed_at) {
+                (Ok((step, row)), _) => {
+                    self.tell(id, step, row);
+                    return Ok((end, stop));
+                }
+                (Err(_), Some((index, why))) => {
+                    // In memory the row may be ahead of the store.
+                    self.reload_row(id)?;
+                    end = index;
+                    stop = Some(why);
+                    if end == 0 {
+                        return Ok((0, stop));
+                    }
+                }
+                (Err(error), None) => return Err(error),
+            }
+        }
+    }
+
+    fn reload_row(&mut self, id: ChannelId) -> Result<(), Error> {
+        let row = self.store.channels()?.into_iter().find(|row| row.id == id);
+        if let (Some(row), Some(channel)) = (row, self.channels.get_mut(&id)) {
+            channel.row = row;
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, id: ChannelId, step: Step, row: ChannelRow) {
+        for what in step.alarms {
+            self.alarm(Some(id), what);
+        }
+        for (message, seq) in step.sent {
+            self.event(Event::Sent {
+                message,
+                channel: id,
+                seq,
+            });
+        }
+        if step.messages {
+            self.event(Event::Messages {
+                channel: id,
+                through: row.head.seq,
+            });
+        }
+        if step.removed {
+            self.drop_group(id);
+            self.event(Event::Left(id));
+        }
+    }
+
+    fn take_one(
+        &mut self,
+        row: &mut ChannelRow,
+        record: &Record,
+        skip: bool,
+        step: &mut Step,
+    ) -> Result<(), Stop> {
+        if record.seq != row.head.seq.next() {
+            return Err(Stop::Fork(format!(
+                "record {} came after {}: one is missing",
+                record.seq.0, row.head.seq.0
+            )));
+        }
+        let hash = chain(
+            &row.head.hash,
+            row.id,
+            record.seq,
+            record.device,
+            record.client_id,
+            record.time,
+            &record.bytes,
+        );
+        if !skip {
+            if record.device == self.device() {
+                self.take_own(row, record, step)?;
+            } else {
+                self.take_other(row, record, step)?;
+            }
+        }
+        row.head = ChannelHead {
+            seq: record.seq,
+            hash,
+        };
+        Ok(())
+    }
+
+    /// A record of this device: known from the outbox or from what was pending.
+    fn take_own(
+        &mut self,
+        row: &mut ChannelRow,
+        record: &Record,
+        step: &mut Step,
+    ) -> Result<(), Stop> {
+        if let Some(pending) = self
+            .store
+            .pending(row.id)?
+            .filter(|pending| pending.client_id == record.client_id)
+        {
+            let secrets = pending.secrets.unwrap_or_default();
+            self.group(row.id)
+                .and_then(|group| group.apply(&secrets))
+                .map_err(|error| Stop::Fork(format!("this device's own change: {error}")))?;
+            self.store.drop_pending(row.id)?;
+            row.basis = Some(pending.basis);
+            return Ok(());
+        }
+        let queued = self.store.outgoing(record.client_id)?;
+        let Some((queued, sealed)) =
+            queued.and_then(|row| row.sealed.clone().map(|sealed| (row, sealed)))
+        else {
+            return Err(Stop::Message(
+                "a record of this device that it does not know".to_owned(),
+            ));
+        };
+        if sealed.bytes != record.bytes {
+            return Err(Stop::Message(
+                "the server altered a message of this device".to_owned(),
+            ));
+        }
+        self.store.add_message(&MessageRow {
+            position: 0,
+            channel: row.id,
+            seq: record.seq,
+            client_id: record.client_id,
+            device: record.device,
+            time: record.time,
+            epoch: sealed.epoch,
+            content: queued.content,
+            signature: sealed.signature,
+        })?;
+        self.store.unqueue(queued.client_id)?;
+        step.messages = true;
+        step.sent.push((record.client_id, record.seq));
+        Ok(())
+    }
+
+    fn take_other(
+        &mut self,
+        row: &mut ChannelRow,
+        record: &Record,
+        step: &mut Step,
+    ) -> Result<(), Stop> {
+        let id = row.id;
+        let previous = row.basis;
+        let group = self
+            .group(id)
+            .map_err(|error| Stop::Fork(error.to_string()))?;
+        let epoch = group.epoch();
+        match group.process(&record.bytes, previous) {
+            Ok(Processed::Commit { basis, by, removed }) => {
+                if by != record.device {
+                    step.alarms.push(format!(
+                        "record {} is not by whom the server says",
+                        record.seq.0
+                    ));
+                }
+                // Whatever this device wanted to change, it starts from here again.
+                self.store.drop_pending(id)?;
+                row.basis = Some(basis);
+                step.removed = removed;
+                Ok(())
+            }
+            Ok(Processed::Message {
+                sender,
+                data,
+                content,
+            }) => {
+                let message = |why: String| Stop::Message(why);
+                if sender != record.device {
+                    return Err(message("it is not by whom the server says".to_owned()));
+                }
+                if let Some((ledger, seen)) = self.store.sender(id, sender)?
+                    && (data.ledger.seq < ledger || data.seen.seq < seen)
+                {
+                    step.alarms
+                        .push(format!("{sender:?} went back in what it has seen"));
+                }
+                self.store
+                    .put_sender(id, sender, data.ledger.seq, data.seen.seq)?;
+                let envelope =
+                    Envelope::open(&content).map_err(|error| message(error.to_string()))?;
+                let key = self
+                    .ledger
+                    .read(|ledger| ledger.device(sender).map(|device| device.keys.mls))
+                    .ok_or_else(|| message("its sender is not in the ledger".to_owned()))?;
+                let context = SignedContext {
+                    network: self.identity.network(),
+                    channel: id,
+                    epoch,
+                    client_id: record.client_id,
+                };
+                envelope
+                    .verify(&context, &key)
+                    .map_err(|error| message(error.to_string()))?;
+                Content::decode(&envelope.content).map_err(|error| message(error.to_string()))?;
+                self.store.add_message(&MessageRow {
+                    position: 0,
+                    channel: id,
+                    seq: record.seq,
+                    client_id: record.client_id,
+                    device: sender,
+                    time: record.time,
+                    epoch,
+                    content: envelope.content,
+                    signature: envelope.signature,
+                })?;
+                step.messages = true;
+                Ok(())
+            }
+            Err(GroupError::Judged(JudgeError::LedgerAhead { .. })) => Err(Stop::Ledger),
+            Err(error) => Err(if is_commit(&record.bytes) {
+                Stop::Fork(error.to_string())
+            } else {
+                Stop::Message(error.to_string())
+            }),
+        }
+    }
+
+    /// Out of a channel, without having read why.
+    fn leave(&mut self, id: ChannelId, why: String) -> Result<(), Error> {
+        self.step(id, |engine| {
+            engine.mls.forget(id)?;
+            let mut row = channel_row(engine, id)?;
+            row.standing = In::Out;
+            row.note = Some(why);
+            engine.save_row(row)
+        })?;
+        self.drop_group(id);
+        self.event(Event::Left(id));
+        Ok(())
+    }
+}
+
+/// MLS version 1 and wire format "public message" (RFC 9420 section 6).
+fn is_commit(bytes: &[u8]) -> bool {
+    bytes.get(..4) == Some(&[0, 1, 0, 1])
+}

@@ -1,0 +1,276 @@
+//! From a fresh connection to online: the ledger first, then everything that depends on it.
+
+use plenary_certs::ledger::Standing;
+use plenary_proto::{
+    ids::{LedgerHead, LedgerSeq, UnixMillis},
+    limits,
+    reply::{Failure, Hello, Reply},
+    request::Request,
+};
+
+use super::{Engine, Event, In, Output, Waiting};
+use crate::error::{Error, ErrorKind};
+
+/// Refill when fewer key packages than this are on the server.
+const KEY_PACKAGES_LOW: u32 = 8;
+
+impl Engine {
+    /// Authenticated: `hello` as the server said it, `key_packages` as left there.
+    pub(crate) fn connected(&mut self, hello: Hello, key_packages: u32) {
+        self.key_packages = key_packages;
+        if let Err(error) = self.check_hello(&hello) {
+            self.out.push_back(Output::Distrust(error));
+            return;
+        }
+        let behind = self.ledger_head().seq < hello.ledger.seq || self.ledger_head().seq.0 == 0;
+        self.server = Some(hello);
+        if behind {
+            self.read_ledger();
+        } else {
+            self.out
+                .push_back(Output::Event(Event::Ledger(self.ledger_head())));
+            self.waiting.clear();
+            self.go_online();
+        }
+    }
+
+    /// The connection is gone: nothing that was asked will be answered.
+    pub(crate) fn disconnected(&mut self) {
+        if std::mem::take(&mut self.online) {
+            self.event(Event::Offline);
+        }
+        self.server = None;
+        // What was to be sent is asked for again after the next connection.
+        self.out
+            .retain(|output| !matches!(output, Output::Send(..)));
+        for (id, waiting) in std::mem::take(&mut self.waiting) {
+            if matches!(waiting, Waiting::Call) {
+                let failure = Failure::new(
+                    plenary_proto::reply::Code::Unavailable,
+                    "the connection was lost before the answer: try again",
+                );
+                self.out.push_back(Output::Answered(id, Err(failure)));
+            }
+        }
+        for channel in self.channels.values_mut() {
+            channel.reading = false;
+            channel.appending = false;
+            channel.not_before = UnixMillis(0);
+        }
+    }
+
+    fn check_hello(&self, hello: &Hello) -> Result<(), Error> {
+        let trust = |what: &str| Err(Error::new(ErrorKind::Trust, what));
+        if hello.network != self.identity.network() {
+            return trust("the server serves another network than this profile's");
+        }
+        if self.server_key().is_some_and(|key| key != hello.server_key) {
+            return trust("the server's key is not the one that the Board's ledger names");
+        }
+        let own = self.ledger_head();
+        let known = self.ledger.read(|ledger| ledger.head_at(hello.ledger.seq));
+        match known {
+            Some(head) if head.hash != hello.ledger.hash => {
+                trust("the server shows another ledger than the one verified here")
+            }
+            Some(_) if hello.ledger.seq < own.seq => trust(
+                "the server's ledger is shorter than the one verified here: it was rolled back",
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn read_ledger(&mut self) {
+        if self
+            .waiting
+            .values()
+            .any(|waiting| matches!(waiting, Waiting::Ledger))
+        {
+            return;
+        }
+        let after = self.ledger_head().seq;
+        self.ask(
+            Request::LedgerRead {
+                after,
+                limit: limits::LEDGER_PAGE,
+            },
+            Waiting::Ledger,
+        );
+    }
+
+    pub(super) fn ledger_page(
+        &mut self,
+        now: UnixMillis,
+        reply: Result<Reply, Failure>,
+    ) -> Result<(), Error> {
+        let (statements, head) = match reply {
+            Ok(Reply::LedgerPage { statements, head }) => (statements, head),
+            Ok(_) => return Ok(()),
+            Err(failure) => {
+                tracing::warn!(%failure, "the ledger could not be read");
+                return Ok(());
+            }
+        };
+        let got_some = !statements.is_empty();
+        if let Err(error) = self.append_statements(&statements) {
+            self.out.push_back(Output::Distrust(error));
+            return Ok(());
+        }
+        let own = self.ledger_head();
+        if own.seq < head.seq {
+            if got_some {
+                self.read_ledger();
+            }
+            return Ok(());
+        }
+        if own.seq == head.seq && own.hash != head.hash {
+            let error = Error::new(ErrorKind::Trust, "the server's ledger ends in another hash");
+            self.out.push_back(Output::Distrust(error));
+            return Ok(());
+        }
+        if got_some {
+            self.event(Event::Ledger(own));
+        }
+        self.ledger_moved(now, own)
+    }
+
+    /// Verifies and stores statements: each in memory and on disk, or the rest not at all.
+    fn append_statements(&mut self, statements: &[bytes::Bytes]) -> Result<(), Error> {
+        let store = self.store.clone();
+        store.atomic(|| {
+            for signed in statements {
+                let head = self
+                    .ledger
+                    .write(|ledger| ledger.append(signed))
+                    .map_err(|error| {
+                        Error::new(
+                            ErrorKind::Trust,
+                            format!("the server sent a statement that does not hold: {error}"),
+                        )
+                    });
+                match head {
+                    Ok(head) => store.put_statement(head.seq, signed)?,
+                    Err(error) => {
+                        // What came before it holds and stays; the rest is not believed.
+                        tracing::warn!(%error, "statement refused");
+                        return Ok(Err(error));
+                    }
+                }
+            }
+            Ok(Ok(()))
+        })?
+    }
+
+    fn ledger_moved(&mut self, now: UnixMillis, _head: LedgerHead) -> Result<(), Error> {
+        if let Some(hello) = &self.server
+            && self.server_key().is_some_and(|key| key != hello.server_key)
+        {
+            let what = "the server's key is not the one that the Board's ledger names";
+            self.out
+                .push_back(Output::Distrust(Error::new(ErrorKind::Trust, what)));
+            return Ok(());
+        }
+        if !self.online {
+            self.go_online();
+        }
+        self.ask_names();
+        self.refill_key_packages(now)?;
+        for channel in self.channel_ids() {
+            let Some(known) = self.channels.get_mut(&channel) else {
+                continue;
+            };
+            if std::mem::take(&mut known.needs_ledger) {
+                known.not_before = now;
+                self.read_on(channel);
+            }
+            self.plan_fence(now, channel)?;
+            self.advance(now, channel)?;
+        }
+        Ok(())
+    }
+
+    fn go_online(&mut self) {
+        if !self
+            .server
+            .as_ref()
+            .is_some_and(|hello| hello.ledger.seq <= self.ledger_head().seq)
+        {
+            return;
+        }
+        self.online = true;
+        self.event(Event::Online);
+        self.ask_names();
+        self.ask(Request::Welcomes, Waiting::Welcomes);
+        let channels: Vec<_> = self
+            .channels
+            .values()
+            .filter(|channel| channel.row.standing == In::In)
+            .map(|channel| channel.row.id)
+            .collect();
+        self.ask(Request::Watch(channels), Waiting::Watch);
+    }
+
+    pub(super) fn heads(
+        &mut self,
+        now: UnixMillis,
+        reply: Result<Reply, Failure>,
+    ) -> Result<(), Error> {
+        self.refill_key_packages(now)?;
+        if let Ok(Reply::Heads(heads)) = reply {
+            for (id, head) in heads {
+                let Some(channel) = self.channels.get_mut(&id) else {
+                    continue;
+                };
+                channel.server = channel.server.max(head.seq);
+                if head.seq < channel.row.head.seq {
+                    channel.stuck = true;
+                    self.alarm(
+                        Some(id),
+                        "the server's log is shorter than what it acknowledged",
+                    );
+                }
+            }
+        }
+        for channel in self.channel_ids() {
+            self.plan_fence(now, channel)?;
+        }
+        self.tick(now)
+    }
+
+    pub(super) fn refill_key_packages(&mut self, now: UnixMillis) -> Result<(), Error> {
+        let under_way = self
+            .waiting
+            .values()
+            .any(|waiting| matches!(waiting, Waiting::KeyPackages));
+        let needed = self.online
+            && !under_way
+            && self.key_packages < KEY_PACKAGES_LOW
+            && self.standing(now) == Standing::Live;
+        if !needed {
+            return Ok(());
+        }
+        let missing = (limits::KEY_PACKAGES as u32).saturating_sub(self.key_packages);
+        let store = self.store.clone();
+        let (packages, last_resort) = store.atomic(|| {
+            self.mls.erase_expired(now)?;
+            let packages: Result<Vec<_>, _> = (0..missing)
+                .map(|_| self.mls.key_package(now, false).map(bytes::Bytes::from))
+                .collect();
+            let last_resort = self.mls.key_package(now, true)?;
+            Ok((packages?, last_resort.into()))
+        })?;
+        self.ask(
+            Request::PutKeyPackages {
+                packages,
+                last_resort: Some(last_resort),
+            },
+            Waiting::KeyPackages,
+        );
+        Ok(())
+    }
+
+    /// How far the ledger is verified here.
+    pub(crate) fn ledger_seq(&self) -> LedgerSeq {
+        self.ledger_head().seq
+    }
+}

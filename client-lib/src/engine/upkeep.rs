@@ -1,0 +1,239 @@
+//! Changes of a channel that this device makes without being asked: whoever the ledger has out is
+//! removed (the fence), and whoever is entitled to a channel of this member is added.
+
+use plenary_certs::{
+    ledger::Standing,
+    mls::{context::Rule, judge::Basis},
+};
+use plenary_proto::{
+    ids::{ChannelId, ClientId, DeviceId, UnixMillis},
+    reply::{Code, Failure},
+    request::Request,
+};
+use ring::digest::{SHA256, digest};
+
+use super::{Engine, GroupError, In, Waiting};
+use crate::{
+    error::Error,
+    store::pending::{Kind, PendingRow},
+};
+
+/// Between one device's turn to remove and the next one's.
+const TURN_MS: u64 = 200;
+/// Devices added by one commit: without a path each costs its key package only.
+const BATCH: usize = 50;
+
+impl Engine {
+    /// Notes when it is this device's turn to remove whom the ledger has out.
+    ///
+    /// A sender with something queued goes first; else the rank of the leaf's hash with the ledger
+    /// head decides, so that one acts and the others rarely.
+    pub(super) fn plan_fence(&mut self, now: UnixMillis, id: ChannelId) -> Result<(), Error> {
+        let Some(channel) = self.channels.get(&id) else {
+            return Ok(());
+        };
+        if channel.row.standing != In::In || channel.stuck {
+            return Ok(());
+        }
+        let head = self.ledger_head();
+        let own = self.device();
+        let group = match self.group(id) {
+            Ok(group) => group,
+            Err(GroupError::Missing) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let out = group.not_live(now);
+        let rank = |device: &DeviceId| {
+            let mut hash = [0; 32];
+            let input = [&head.hash.0[..], &device.0[..]].concat();
+            hash.copy_from_slice(digest(&SHA256, &input).as_ref());
+            hash
+        };
+        let mut turns: Vec<_> = group
+            .devices()
+            .into_iter()
+            .filter(|device| !out.contains(device))
+            .map(|device| (rank(&device), device))
+            .collect();
+        turns.sort_unstable();
+        let turn = turns
+            .iter()
+            .position(|(_, device)| *device == own)
+            .unwrap_or(0) as u64;
+        let wait = if self.store.queued(Some(id))? > 0 {
+            0
+        } else {
+            turn * TURN_MS
+        };
+        let jitter = self.jitter(TURN_MS / 4)?;
+        if let Some(channel) = self.channels.get_mut(&id) {
+            channel.fence_at = match (out.is_empty(), channel.fence_at) {
+                (true, _) => None,
+                (false, Some(at)) => Some(at),
+                (false, None) => Some(now.plus(wait + jitter)),
+            };
+        }
+        Ok(())
+    }
+
+    /// The fence does not wait any longer.
+    pub(super) fn fence_now(&mut self, now: UnixMillis, id: ChannelId) -> Result<(), Error> {
+        if let Some(channel) = self.channels.get_mut(&id) {
+            channel.fence_at = Some(now);
+        }
+        self.change_step(now, id)
+    }
+
+    /// Makes the change that the channel needs, if it is this device's turn.
+    pub(super) fn change_step(&mut self, now: UnixMillis, id: ChannelId) -> Result<(), Error> {
+        let Some(channel) = self.channels.get(&id) else {
+            return Ok(());
+        };
+        if !channel.caught_up() || channel.appending || self.standing(now) != Standing::Live {
+            return Ok(());
+        }
+        let due = channel.fence_at.is_some_and(|at| at <= now);
+        if let Some(pending) = self.store.pending(id)? {
+            self.send_pending(id, &pending);
+            return Ok(());
+        }
+        if due {
+            return self.make_change(now, id, &[], &[]);
+        }
+        if channel.fence_at.is_some() {
+            return Ok(());
+        }
+        let missing = self.missing(now, id)?;
+        if !missing.is_empty() {
+            self.ask(
+                Request::ClaimKeyPackages {
+                    channel: id,
+                    devices: missing,
+                },
+                Waiting::Packages(id),
+            );
+            self.appending(id, true);
+        }
+        Ok(())
+    }
+
+    /// Live devices that belong into a channel of this member and are not in it.
+    fn missing(&mut self, now: UnixMillis, id: ChannelId) -> Result<Vec<DeviceId>, Error> {
+        let wanted = self.direct_members(id)?;
+        let member = self.identity.member();
+        let group = self.group(id)?;
+        let (owner, rule) = group.entry()?;
+        if owner != member || rule == Rule::Open {
+            return Ok(Vec::new());
+        }
+        let inside = group.devices();
+        Ok(self.ledger.read(|ledger| {
+            let at = ledger.head().seq;
+            let entitled = |of| match rule {
+                Rule::Granted => ledger.granted(id, of, at),
+                Rule::Direct { .. } => {
+                    wanted.as_ref().is_some_and(|wanted| wanted.contains(&of))
+                        || inside.iter().any(|device| {
+                            ledger
+                                .device(*device)
+                                .is_some_and(|device| device.member == of)
+                        })
+                }
+                Rule::Open => false,
+            };
+            ledger
+                .devices()
+                .filter(|device| !inside.contains(&device.id))
+                .filter(|device| ledger.standing(device.id, at, now) == Standing::Live)
+                .filter(|device| device.member == member || entitled(device.member))
+                .map(|device| device.id)
+                .take(BATCH)
+                .collect()
+        }))
+    }
+
+    /// Makes and stores a commit, then sends it. The group moves when the log shows it.
+    pub(super) fn make_change(
+        &mut self,
+        now: UnixMillis,
+        id: ChannelId,
+        add: &[Vec<u8>],
+        remove: &[DeviceId],
+    ) -> Result<(), Error> {
+        let client_id = self.client_id(now)?;
+        let made = self.step(id, |engine| {
+            engine.store_change(now, id, client_id, add, remove)
+        });
+        match made {
+            Ok(row) => {
+                self.send_pending(id, &row);
+                Ok(())
+            }
+            Err(error) if error.kind() == crate::ErrorKind::Store => Err(error),
+            Err(error) => {
+                self.alarm(
+                    Some(id),
+                    format!("a change of the channel could not be made: {error}"),
+                );
+                self.put_off(id, now.plus(10 * TURN_MS));
+                Ok(())
+            }
+        }
+    }
+
+    fn store_change(
+        &mut self,
+        now: UnixMillis,
+        id: ChannelId,
+        client_id: ClientId,
+        add: &[Vec<u8>],
+        remove: &[DeviceId],
+    ) -> Result<PendingRow, Error> {
+        let authenticator = self.group(id)?.epoch_authenticator()?;
+        let channel = self.channels.get(&id).ok_or(GroupError::Missing)?;
+        let data = self.auth_data(now, channel, authenticator);
+        let commit = self.group(id)?.commit(add, remove, &data)?;
+        let row = PendingRow {
+            kind: Kind::Commit,
+            client_id,
+            epoch: commit.epoch,
+            basis: Basis {
+                seq: data.ledger.seq,
+                time: data.time,
+            },
+            bytes: commit.bytes,
+            group_info: commit.group_info,
+            welcome: commit.welcome,
+            welcomed: commit.welcomed,
+            secrets: Some(commit.secrets),
+        };
+        self.store.put_pending(id, &row)?;
+        Ok(row)
+    }
+
+    /// The server did not take the commit: what comes next in the log says why, and what is still
+    /// needed is made again from there.
+    pub(super) fn change_refused(
+        &mut self,
+        now: UnixMillis,
+        id: ChannelId,
+        failure: Failure,
+    ) -> Result<(), Error> {
+        match failure.code {
+            Code::RateLimited | Code::Unavailable => {
+                self.put_off(id, now.plus(failure.retry_after_ms.unwrap_or(5 * TURN_MS)));
+                return Ok(());
+            }
+            Code::StaleEpoch | Code::Conflict => {}
+            Code::Fenced => self.read_ledger(),
+            _ => self.alarm(
+                Some(id),
+                format!("the server refused a change: {}", failure.message),
+            ),
+        }
+        self.store.drop_pending(id)?;
+        self.put_off(id, now.plus(TURN_MS));
+        self.read_on(id);
+        Ok(())
+    }
+}

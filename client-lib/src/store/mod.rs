@@ -1,0 +1,320 @@
+//! The profile's store: SQLCipher under a key derived from the passphrase by Argon2id.
+//!
+//! One connection, used by one thread at a time. Group state, message, cursor and outbox row change
+//! in one transaction ([`Store::atomic`]) before a byte leaves or a plaintext is shown; `COMMIT`
+//! returns after fsync (`synchronous = FULL`). One file a table, each with its rows and queries.
+
+pub(crate) mod channels;
+pub(crate) mod identity;
+pub(crate) mod ledger;
+pub(crate) mod messages;
+pub(crate) mod outbox;
+pub(crate) mod pending;
+
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use ring::rand::{SecureRandom, SystemRandom};
+use rusqlite::Connection;
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorKind};
+
+/// The database's file name in a profile folder.
+const DATABASE: &str = "profile.db";
+/// The salt's file name. Not secret.
+const SALT: &str = "profile.salt";
+/// Version of the tables below.
+const SCHEMA: i64 = 1;
+
+/// Argon2id memory in KiB, passes and lanes: RFC 9106's second recommended choice.
+const ARGON2: (u32, u32, u32) = (64 * 1024, 3, 4);
+
+const TABLES: &str = "
+CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE ledger(seq INTEGER PRIMARY KEY, signed BLOB NOT NULL);
+CREATE TABLE roster_key(generation INTEGER PRIMARY KEY, key BLOB NOT NULL);
+CREATE TABLE profile(hash BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE channel(
+    id BLOB PRIMARY KEY,
+    state INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    basis_seq INTEGER,
+    basis_time INTEGER,
+    note TEXT
+) WITHOUT ROWID;
+CREATE TABLE mls_group(id BLOB PRIMARY KEY, state BLOB NOT NULL, tree BLOB) WITHOUT ROWID;
+CREATE TABLE mls_key_package(id BLOB PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE sender(
+    channel BLOB NOT NULL,
+    device BLOB NOT NULL,
+    ledger_seq INTEGER NOT NULL,
+    seen_seq INTEGER NOT NULL,
+    PRIMARY KEY(channel, device)
+) WITHOUT ROWID;
+CREATE TABLE message(
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    channel BLOB NOT NULL,
+    seq INTEGER NOT NULL,
+    client_id BLOB NOT NULL,
+    device BLOB NOT NULL,
+    time INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    signature BLOB NOT NULL,
+    UNIQUE(channel, seq)
+);
+CREATE TABLE outbox(
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    client_id BLOB NOT NULL UNIQUE,
+    channel BLOB NOT NULL,
+    content BLOB NOT NULL,
+    epoch INTEGER,
+    signature BLOB,
+    sealed BLOB,
+    seq INTEGER,
+    failed TEXT
+);
+CREATE INDEX outbox_channel ON outbox(channel, position);
+CREATE TABLE pending(
+    channel BLOB PRIMARY KEY,
+    kind INTEGER NOT NULL,
+    client_id BLOB NOT NULL,
+    epoch INTEGER NOT NULL,
+    basis_seq INTEGER NOT NULL,
+    basis_time INTEGER NOT NULL,
+    bytes BLOB NOT NULL,
+    group_info BLOB NOT NULL,
+    welcome BLOB,
+    welcomed BLOB,
+    secrets BLOB
+) WITHOUT ROWID;
+CREATE TABLE consumer(name TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
+";
+
+/// The profile's store. Clones share the connection.
+#[derive(Clone)]
+pub(crate) struct Store(Arc<Mutex<Connection>>);
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+impl Store {
+    /// Makes a new profile in an empty or absent folder.
+    pub(crate) fn create(folder: &Path, passphrase: &SecretString) -> Result<Self, Error> {
+        if folder.join(DATABASE).exists() {
+            return Err(Error::new(
+                ErrorKind::Input,
+                format!(
+                    "{} holds a profile already: choose another folder",
+                    folder.display()
+                ),
+            ));
+        }
+        create_private_folder(folder)?;
+        let mut salt = [0; 16];
+        SystemRandom::new()
+            .fill(&mut salt)
+            .map_err(|_| Error::new(ErrorKind::Io, "the system gives no randomness"))?;
+        let mut file = fs::File::create(folder.join(SALT))?;
+        file.write_all(&salt)?;
+        file.sync_all()?;
+        let store = Self::connect(folder, &salt, passphrase)?;
+        store.atomic(|| {
+            store.lock().execute_batch(TABLES)?;
+            store.lock().pragma_update(None, "user_version", SCHEMA)?;
+            Ok(())
+        })?;
+        fs::File::open(folder)?.sync_all()?;
+        Ok(store)
+    }
+
+    /// Opens a profile.
+    ///
+    /// Errors: `NotAProfile`, `WrongPassphrase`, `InUse`, `Store`.
+    pub(crate) fn open(folder: &Path, passphrase: &SecretString) -> Result<Self, Error> {
+        let salt = fs::read(folder.join(SALT))
+            .ok()
+            .filter(|_| folder.join(DATABASE).exists());
+        let Some(salt) = salt else {
+            return Err(Error::new(
+                ErrorKind::NotAProfile,
+                format!(
+                    "{} holds no Plenary profile: join a network first",
+                    folder.display()
+                ),
+            ));
+        };
+        let store = Self::connect(folder, &salt, passphrase)?;
+        let version: i64 = store
+            .lock()
+            .pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if version != SCHEMA {
+            return Err(Error::new(
+                ErrorKind::NotAProfile,
+                format!(
+                    "{} is of version {version}; this program knows {SCHEMA}",
+                    folder.display()
+                ),
+            ));
+        }
+        Ok(store)
+    }
+
+    fn connect(folder: &Path, salt: &[u8], passphrase: &SecretString) -> Result<Self, Error> {
+        let key = derive(passphrase, salt)?;
+        let connection = Connection::open(folder.join(DATABASE))?;
+        let pragma = Zeroizing::new(format!("x'{}'", *hex(key.as_ref())));
+        connection.pragma_update(None, "key", pragma.as_str())?;
+        connection.busy_timeout(Duration::from_secs(2))?;
+        // One process a profile: two engines on one group state would use a key twice.
+        let opened = connection
+            .pragma_update(None, "locking_mode", "EXCLUSIVE")
+            .and_then(|()| connection.pragma_update(None, "journal_mode", "WAL"))
+            .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
+            .and_then(|()| connection.pragma_update(None, "secure_delete", "ON"))
+            .and_then(|()| connection.execute_batch("BEGIN IMMEDIATE; COMMIT;"));
+        match opened {
+            Ok(()) => Ok(Self(Arc::new(Mutex::new(connection)))),
+            Err(error) => Err(match error.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::NotADatabase) => Error::new(
+                    ErrorKind::WrongPassphrase,
+                    "the passphrase does not open this profile: try again",
+                ),
+                Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+                    Error::new(
+                        ErrorKind::InUse,
+                        format!("another process has {} open: close it", folder.display()),
+                    )
+                }
+                _ => error.into(),
+            }),
+        }
+    }
+
+    /// The connection, for one statement.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `work` in one durable transaction: all of it or nothing. Does not nest.
+    pub(crate) fn atomic<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        self.lock().execute_batch("BEGIN IMMEDIATE")?;
+        let result = work().and_then(|value| {
+            self.lock().execute_batch("COMMIT")?;
+            Ok(value)
+        });
+        if result.is_err() && !self.lock().is_autocommit() {
+            self.lock().execute_batch("ROLLBACK")?;
+        }
+        result
+    }
+}
+
+fn create_private_folder(folder: &Path) -> Result<(), Error> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder).map_err(|error| {
+        Error::new(
+            ErrorKind::Io,
+            format!("cannot make {}: {error}", folder.display()),
+        )
+    })
+}
+
+fn derive(passphrase: &SecretString, salt: &[u8]) -> Result<Zeroizing<[u8; 32]>, Error> {
+    let (memory, passes, lanes) = ARGON2;
+    let mut key = Zeroizing::new([0; 32]);
+    Params::new(memory, passes, lanes, Some(32))
+        .and_then(|params| {
+            Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into(
+                passphrase.expose_secret().as_bytes(),
+                salt,
+                key.as_mut(),
+            )
+        })
+        .map_err(|error| Error::new(ErrorKind::Store, format!("deriving the key: {error}")))?;
+    Ok(key)
+}
+
+fn hex(bytes: &[u8]) -> Zeroizing<String> {
+    Zeroizing::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// An identifier out of a column of its length.
+pub(crate) fn column<T>(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<T>
+where
+    T: for<'a> TryFrom<&'a [u8]>,
+{
+    let bytes = row.get_ref(index)?.as_blob()?;
+    T::try_from(bytes).map_err(|_| {
+        rusqlite::Error::InvalidColumnType(index, "identifier".into(), rusqlite::types::Type::Blob)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(text: &str) -> SecretString {
+        SecretString::from(text.to_owned())
+    }
+
+    #[test]
+    fn opens_with_its_passphrase_only_and_once_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("profile");
+        let kind = |result: Result<Store, Error>| result.err().map(|error| error.kind());
+        assert_eq!(
+            kind(Store::open(&path, &secret("a"))),
+            Some(ErrorKind::NotAProfile)
+        );
+        let store = Store::create(&path, &secret("a")).unwrap();
+        assert_eq!(
+            kind(Store::open(&path, &secret("a"))),
+            Some(ErrorKind::InUse)
+        );
+        drop(store);
+        assert_eq!(
+            kind(Store::open(&path, &secret("b"))),
+            Some(ErrorKind::WrongPassphrase)
+        );
+        assert_eq!(
+            kind(Store::create(&path, &secret("a"))),
+            Some(ErrorKind::Input)
+        );
+        assert_eq!(kind(Store::open(&path, &secret("a"))), None);
+    }
+
+    #[test]
+    fn a_failed_transaction_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::create(&folder.path().join("p"), &secret("a")).unwrap();
+        let refused = store.atomic(|| {
+            store
+                .lock()
+                .execute("INSERT INTO meta VALUES('k', x'00')", [])?;
+            Err::<(), _>(Error::new(ErrorKind::Input, "no"))
+        });
+        assert!(refused.is_err());
+        let count: i64 = store
+            .lock()
+            .query_row("SELECT count(*) FROM meta", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(count, 0);
+        store.atomic(|| Ok(())).unwrap();
+    }
+}

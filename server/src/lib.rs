@@ -4,3 +4,4 @@
 pub mod config;
 pub mod folder;
 pub mod net;
+pub mod store;

@@ -312,5 +312,5 @@ mod tests {
         future.now_or_never().expect("the memory engine waited")
     }
 
-    crate::store_suite!(at_once, MemoryStore::new());
+    crate::store_suite!(at_once, Box::new(MemoryStore::new()));
 }

@@ -18,8 +18,9 @@ use crate::store::{
     Append, ChannelState, GroupState, Store, StoreError, Transition, Versioned, chain,
 };
 
-/// One `#[test]` a check: `store_suite!(block_on, expression for an empty store)`, where
-/// `block_on` runs a future to its end. The expression is evaluated inside the future.
+/// One `#[test]` a check: `store_suite!(block_on, new)`. `block_on` runs a future to its end;
+/// `new` is an expression, evaluated inside that future, for something that dereferences to an
+/// empty store.
 #[macro_export]
 macro_rules! store_suite {
     ($block_on:expr, $new:expr) => {
@@ -36,7 +37,7 @@ macro_rules! store_suite {
             fn $check() {
                 $block_on(async {
                     let store = $new;
-                    $crate::store_suite::$check(&store).await;
+                    $crate::store_suite::$check(&*store).await;
                 });
             }
         )*

@@ -195,7 +195,7 @@ pub enum Reply {
     WelcomeList(Vec<WaitingWelcome>),
     /// To `ItemToken`.
     Token(Bytes),
-    /// To `ItemReserve`, `ItemPut`, `ItemStatus`.
+    /// To `ItemReserve`, `ItemStatus`. (`ItemPut` is answered with `Done`: a bitmap each would add up.)
     ItemState {
         /// Sealed bytes in all.
         size: u64,

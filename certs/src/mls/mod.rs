@@ -7,11 +7,13 @@
 //! - [`auth_data`]: what each commit and message says of its sender's knowledge.
 //! - [`judge`]: validity of leaves and commits: a function of the commit, the ledger prefix and the
 //!   time that its authenticated data names.
+//! - [`key_package`]: what the server takes in.
 //! - [`observer`]: the server's view of a group.
 
 pub mod auth_data;
 pub mod context;
 pub mod credential;
 pub mod judge;
+pub mod key_package;
 pub mod observer;
 pub mod suite;

@@ -369,7 +369,7 @@ impl ObservedGroup {
     }
 }
 
-fn client(judge: &Judge) -> ExternalClient<Config> {
+pub(super) fn client(judge: &Judge) -> ExternalClient<Config> {
     ExternalClient::builder()
         .identity_provider(judge.clone())
         .crypto_provider(crypto_provider())

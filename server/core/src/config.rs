@@ -1,0 +1,45 @@
+//! What an operator may tune in the core, with its cost.
+
+use plenary_proto::{limits, reply::Limits};
+
+/// Limits of one network. The defaults are the design's.
+///
+/// Memory in the worst case: `groups` x 4 MiB (a group of 1,000 hybrid devices), and one
+/// [`limits::FRAME_IN_PARTS`] for every connection that is in the middle of a frame in parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    /// What HELLO advertises and the transport enforces.
+    pub limits: Limits,
+    /// Groups kept in memory; others are loaded from the store when needed.
+    pub groups: usize,
+    /// Invitations a device may have open at once.
+    pub invitations: usize,
+    /// The same for devices of Board members, who admit by the dozen.
+    pub board_invitations: usize,
+    /// Sealed bytes of the largest item.
+    pub item_size: u64,
+    /// Key packages a device may claim a minute: each is used once and was made by another's work.
+    pub claims_per_minute: u32,
+    /// Requests a guest may make on one connection.
+    pub guest_requests: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            limits: Limits {
+                chat_message: limits::CHAT_MESSAGE as u32,
+                bulk_message: limits::BULK_MESSAGE as u32,
+                read_records: limits::READ_RECORDS,
+                messages_per_minute: limits::MESSAGES_PER_MINUTE,
+                message_burst: limits::MESSAGE_BURST,
+            },
+            groups: 256,
+            invitations: 16,
+            board_invitations: 1_000,
+            item_size: 64 << 30,
+            claims_per_minute: 200,
+            guest_requests: 2_000,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Names of values and queues in the store. Final: they are what lies on disk.
+
+use bytes::Bytes;
+use plenary_proto::{
+    ids::{DeviceId, InvitationId, LedgerSeq},
+    request::SealedName,
+};
+
+/// All ledger entries, in order of their position.
+pub(crate) const LEDGER: &[u8] = b"ledger/";
+
+/// All invitations.
+pub(crate) const INVITATIONS: &[u8] = b"invitation/";
+
+/// All requests for admission.
+pub(crate) const REQUESTS: &[u8] = b"request/";
+
+/// The invitation that founds the network.
+pub(crate) fn founding() -> Bytes {
+    Bytes::from_static(b"founding")
+}
+
+/// A signed statement, by its position.
+pub(crate) fn ledger(seq: LedgerSeq) -> Bytes {
+    join(LEDGER, &[&seq.0.to_be_bytes()])
+}
+
+/// An invitation.
+pub(crate) fn invitation(id: InvitationId) -> Bytes {
+    join(INVITATIONS, &[id.as_bytes()])
+}
+
+/// The request that came by an invitation.
+pub(crate) fn request(id: InvitationId) -> Bytes {
+    join(REQUESTS, &[id.as_bytes()])
+}
+
+/// A sealed profile or roster key.
+pub(crate) fn sealed(name: &SealedName) -> Bytes {
+    match name {
+        SealedName::Profile(hash) => join(b"sealed/profile/", &[hash.as_bytes()]),
+        SealedName::RosterKey { generation, device } => join(
+            b"sealed/roster/",
+            &[&generation.to_be_bytes(), device.as_bytes()],
+        ),
+    }
+}
+
+/// The queue of a device's key packages.
+pub(crate) fn key_packages(device: DeviceId) -> Bytes {
+    join(b"key-package/", &[device.as_bytes()])
+}
+
+/// A device's key package of last resort.
+pub(crate) fn last_resort(device: DeviceId) -> Bytes {
+    join(b"key-package-last/", &[device.as_bytes()])
+}
+
+fn join(prefix: &[u8], parts: &[&[u8]]) -> Bytes {
+    let mut key = prefix.to_vec();
+    for part in parts {
+        key.extend_from_slice(part);
+    }
+    key.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use plenary_proto::ids::Digest;
+
+    use super::*;
+
+    #[test]
+    fn names_are_pinned() {
+        assert_eq!(ledger(LedgerSeq(258)), b"ledger/\0\0\0\0\0\0\x01\x02"[..]);
+        assert_eq!(
+            invitation(InvitationId(*b"0123456789abcdef")),
+            "invitation/0123456789abcdef"
+        );
+        assert_eq!(
+            request(InvitationId(*b"0123456789abcdef")),
+            "request/0123456789abcdef"
+        );
+        let device = DeviceId(*b"0123456789abcdef");
+        assert_eq!(key_packages(device), "key-package/0123456789abcdef");
+        assert_eq!(last_resort(device), "key-package-last/0123456789abcdef");
+        let key = sealed(&SealedName::RosterKey {
+            generation: 1,
+            device,
+        });
+        assert_eq!(key, b"sealed/roster/\0\0\0\x010123456789abcdef"[..]);
+        let profile = sealed(&SealedName::Profile(Digest([b'x'; 32])));
+        assert_eq!(profile, format!("sealed/profile/{}", "x".repeat(32)));
+    }
+
+    #[test]
+    fn statements_are_listed_in_order() {
+        assert!(ledger(LedgerSeq(255)) < ledger(LedgerSeq(256)));
+    }
+}

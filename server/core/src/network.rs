@@ -1,0 +1,285 @@
+//! What all sessions of a server share: one network with its ledger, groups, keys and limits.
+
+use std::sync::{Arc, OnceLock};
+
+use futures_util::lock::{Mutex as AsyncMutex, MutexGuard};
+use plenary_certs::{
+    ledger::{Ledger, LedgerError, SignedStatement, Standing, root1_hash},
+    mls::judge::LedgerHandle,
+};
+use plenary_proto::ids::{
+    ChannelHead, ChannelId, DeviceId, Digest, InvitationId, LedgerHead, LedgerSeq, MemberId,
+    NetworkId, PublicKey, UnixMillis,
+};
+use plenary_proto::reply::SignedHead;
+use ring::signature::{Ed25519KeyPair, KeyPair};
+
+use crate::{
+    channels::Channels,
+    config::Config,
+    error::OpError,
+    heads::HeadSigner,
+    hub::Hub,
+    items::{Items, token::Tokens},
+    keys,
+    rate::Rates,
+    store::{Store, StoreError},
+    stored::{Founding, Stored},
+};
+
+/// Statements read from the store at a time.
+const PAGE: u32 = 256;
+
+/// What a network is made of.
+pub struct Parts {
+    /// Log, values, queues.
+    pub store: Arc<dyn Store>,
+    /// Files as exchanged.
+    pub items: Arc<dyn Items>,
+    /// Open connections.
+    pub hub: Arc<dyn Hub>,
+    /// The server's identity key (Ed25519).
+    pub key: Ed25519KeyPair,
+    /// Fresh random bytes at every start: keys the item tokens.
+    pub token_key: [u8; 32],
+    /// Limits.
+    pub config: Config,
+}
+
+/// Why a network cannot be served from this store.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An entry of the ledger is missing or not what was accepted.
+    #[error("the ledger in the store breaks at {}: {why}; restore it from a backup or an export", seq.0)]
+    Ledger {
+        /// Where.
+        seq: LedgerSeq,
+        /// What is wrong.
+        why: String,
+    },
+    /// The ledger names another server.
+    #[error(
+        "the ledger names the server key {stated}, this server has {own}: use the key that belongs to this data"
+    )]
+    OtherKey {
+        /// By the newest SERVER statement.
+        stated: PublicKey,
+        /// Ours.
+        own: PublicKey,
+    },
+    /// The server's key is unusable.
+    #[error("the server's identity key is no Ed25519 key")]
+    Key,
+}
+
+/// One network, as this server serves it.
+pub struct Network {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) items: Arc<dyn Items>,
+    pub(crate) hub: Arc<dyn Hub>,
+    pub(crate) key: Arc<Ed25519KeyPair>,
+    pub(crate) public: PublicKey,
+    pub(crate) config: Config,
+    pub(crate) channels: Channels,
+    pub(crate) messages: Rates,
+    pub(crate) claims: Rates,
+    pub(crate) tokens: Tokens,
+    heads: HeadSigner,
+    /// Set by ROOT 1, at the founding or from the store.
+    ledger: OnceLock<LedgerHandle>,
+    ledger_writer: AsyncMutex<()>,
+}
+
+impl Network {
+    /// Reads and verifies the whole ledger, and starts to forward the store's hints.
+    pub async fn load(parts: Parts) -> Result<Arc<Self>, LoadError> {
+        let Parts {
+            store,
+            items,
+            hub,
+            key,
+            token_key,
+            config,
+        } = parts;
+        let public = PublicKey::try_from(key.public_key().as_ref()).map_err(|_| LoadError::Key)?;
+        let key = Arc::new(key);
+        let network = Self {
+            channels: Channels::new(config.groups),
+            messages: Rates::new(
+                config.limits.messages_per_minute,
+                config.limits.message_burst,
+            ),
+            claims: Rates::new(config.claims_per_minute, config.claims_per_minute),
+            tokens: Tokens::new(&token_key),
+            heads: HeadSigner::new(key.clone()),
+            ledger: OnceLock::new(),
+            ledger_writer: AsyncMutex::new(()),
+            store,
+            items,
+            hub,
+            key,
+            public,
+            config,
+        };
+        network.load_ledger().await?;
+        if let Some(stated) = network.read_ledger(Ledger::server_key).flatten()
+            && stated != public
+        {
+            return Err(LoadError::OtherKey {
+                stated,
+                own: public,
+            });
+        }
+        let hub = network.hub.clone();
+        network.store.watch(Box::new(move |moved| hub.moved(moved)));
+        Ok(Arc::new(network))
+    }
+
+    /// Whether nobody can authenticate yet: no DEVICE has ever been stated.
+    pub fn is_fresh(&self) -> bool {
+        self.read_ledger(|ledger| ledger.devices().next().is_none())
+            .unwrap_or(true)
+    }
+
+    /// Lets the founder knock, as long as the network [`is_fresh`](Self::is_fresh). Replaces the
+    /// founding invitation before it. `verifier`: as for any invitation, derived from its secret.
+    pub async fn let_found(
+        &self,
+        invitation: InvitationId,
+        verifier: Digest,
+    ) -> Result<(), OpError> {
+        let value = Founding {
+            invitation,
+            verifier,
+        }
+        .encode()?;
+        let key = keys::founding();
+        let version = self.store.get(&key).await?.map_or(0, |held| held.version);
+        self.store.put_if(key, version, Some(value)).await?;
+        Ok(())
+    }
+
+    /// The network served; zeros before ROOT 1.
+    pub fn id(&self) -> NetworkId {
+        self.read_ledger(Ledger::network)
+            .unwrap_or(NetworkId([0; 16]))
+    }
+
+    /// The server's identity key.
+    pub fn public_key(&self) -> PublicKey {
+        self.public
+    }
+
+    /// The ledger's end.
+    pub fn ledger_head(&self) -> LedgerHead {
+        self.read_ledger(Ledger::head).unwrap_or(LedgerHead::EMPTY)
+    }
+
+    /// Limits in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Of these devices the ones that may not be here any more. For a sweep over the open
+    /// connections: admissions end by the clock, without a statement.
+    pub fn not_live(&self, devices: &[DeviceId], now: UnixMillis) -> Vec<DeviceId> {
+        let mut gone = devices.to_vec();
+        gone.retain(|device| self.live(*device, now).is_none());
+        gone
+    }
+
+    /// Whose device this is, if it is live.
+    pub(crate) fn live(&self, device: DeviceId, now: UnixMillis) -> Option<MemberId> {
+        self.read_ledger(|ledger| live(ledger, device, now))?
+    }
+
+    pub(crate) fn ledger(&self) -> Result<&LedgerHandle, OpError> {
+        self.ledger
+            .get()
+            .ok_or(OpError::NotFound("the network is not founded yet"))
+    }
+
+    pub(crate) fn read_ledger<T>(&self, f: impl FnOnce(&Ledger) -> T) -> Option<T> {
+        self.ledger.get().map(|ledger| ledger.read(f))
+    }
+
+    pub(crate) async fn sign_head(
+        &self,
+        channel: ChannelId,
+        head: ChannelHead,
+        now: UnixMillis,
+    ) -> Result<SignedHead, OpError> {
+        self.heads.sign(self.id(), channel, head, now).await
+    }
+
+    /// Whoever writes the ledger holds this: statements are verified against its very end.
+    pub(crate) async fn ledger_writer(&self) -> MutexGuard<'_, ()> {
+        self.ledger_writer.lock().await
+    }
+
+    /// Takes in what is in the store beyond the ledger in memory: at the start, and after an append
+    /// that was stored while its connection went away.
+    pub(crate) async fn load_ledger(&self) -> Result<(), LoadError> {
+        loop {
+            let after = self.ledger_head().seq;
+            let after_key = keys::ledger(after);
+            let page = self
+                .store
+                .list(keys::LEDGER, Some(&after_key), PAGE)
+                .await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            for (index, (key, value)) in (1..).zip(page) {
+                let seq = LedgerSeq(after.0 + index);
+                if key != keys::ledger(seq) {
+                    return Err(LoadError::Ledger {
+                        seq,
+                        why: "the entry is missing".into(),
+                    });
+                }
+                self.take_statement(&value.value)
+                    .map_err(|error| LoadError::Ledger {
+                        seq,
+                        why: error.to_string(),
+                    })?;
+            }
+        }
+    }
+
+    /// Puts a stored statement at the end of the ledger in memory; ROOT 1 begins it.
+    pub(crate) fn take_statement(&self, signed: &[u8]) -> Result<LedgerHead, LedgerError> {
+        match self.ledger.get() {
+            Some(ledger) => ledger.write(|ledger| ledger.append(signed)),
+            None => {
+                let mut ledger = new_ledger(signed)?;
+                let head = ledger.append(signed)?;
+                // Writers exclude each other, so nobody else has set it.
+                let _ = self.ledger.set(LedgerHandle::new(ledger));
+                Ok(head)
+            }
+        }
+    }
+}
+
+/// Whose device this is, if it is live.
+pub(crate) fn live(ledger: &Ledger, device: DeviceId, now: UnixMillis) -> Option<MemberId> {
+    let standing = ledger.standing(device, ledger.head().seq, now);
+    (standing == Standing::Live)
+        .then(|| ledger.device(device))
+        .flatten()
+        .map(|device| device.member)
+}
+
+/// The empty ledger that a first statement would begin. Participants pin ROOT 1 by their
+/// invitations; the server, which nobody trusts for it, takes the founder's.
+pub(crate) fn new_ledger(signed: &[u8]) -> Result<Ledger, LedgerError> {
+    let (signed, statement) = SignedStatement::decode(signed)?;
+    Ok(Ledger::new(
+        statement.network,
+        root1_hash(signed.statement()),
+    ))
+}

@@ -1,0 +1,45 @@
+//! Makes room for an item, or finds what is there of it.
+
+use plenary_proto::{ids::UnixMillis, limits, reply::Reply, request::Right};
+
+use super::{item_status, not_allowed};
+use crate::{error::OpError, items::Reservation, network::Network, session::BulkCaller};
+
+/// Chunks of an item: 64 GiB in the large ones.
+const CHUNKS: u64 = 1 << 16;
+
+/// What for.
+pub(crate) struct Room {
+    pub size: u64,
+    pub chunk: u32,
+}
+
+pub(crate) async fn run(
+    network: &Network,
+    caller: &BulkCaller,
+    token: &[u8],
+    room: Room,
+    now: UnixMillis,
+) -> Result<Reply, OpError> {
+    let claim = item_status::claim(network, caller, token, now)?;
+    if claim.right != (Right::Put { size: room.size }) {
+        return not_allowed("the token is for something else");
+    }
+    let reservation = Reservation {
+        item: claim.item,
+        channel: claim.channel,
+        device: caller.device(),
+        size: room.size,
+        chunk: room.chunk,
+        time: now,
+    };
+    let largest = limits::BULK_MESSAGE - 1024;
+    if room.chunk == 0 || room.chunk as usize > largest || reservation.chunks() > CHUNKS {
+        return Err(OpError::Malformed(
+            "an item has at most 65,536 chunks, each of them fits a bulk message",
+        ));
+    }
+    let status = network.items.reserve(reservation).await?;
+    caller.may_put(claim.item);
+    Ok(item_status::reply(&status))
+}

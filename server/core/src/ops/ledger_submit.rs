@@ -1,0 +1,94 @@
+//! Appends signed statements. Whoever submits need not be trusted: the signatures decide.
+//!
+//! One at a time, each durable before the ledger in memory has it, so that nobody acts on a
+//! statement that a power loss takes back. What follows at once: everybody hears of the new head,
+//! and the sessions of devices that are no longer live are cut.
+
+use bytes::Bytes;
+use plenary_certs::ledger::{Body, LedgerError};
+use plenary_proto::{
+    ids::{LedgerSeq, UnixMillis},
+    limits,
+    reply::{Push, Reply},
+};
+
+use super::{not_allowed, within};
+use crate::{
+    error::OpError,
+    hub::{To, push_frame},
+    keys,
+    network::{Network, new_ledger},
+    session::Caller,
+};
+
+/// Statements of one request: the founding of a network with many members.
+const STATEMENTS: usize = 1_024;
+
+pub(crate) async fn run(
+    network: &Network,
+    caller: &Caller,
+    statements: &[Bytes],
+    now: UnixMillis,
+) -> Result<Reply, OpError> {
+    match caller {
+        Caller::Chat(_) | Caller::Bulk(_) => {}
+        Caller::Guest(guest) if guest.is_founder() => {}
+        Caller::Guest(_) => return not_allowed("only for devices of the network"),
+    }
+    within("statements in one request", STATEMENTS, statements.len())?;
+    let _writer = network.ledger_writer().await;
+    network
+        .load_ledger()
+        .await
+        .map_err(|error| OpError::Internal(error.to_string()))?;
+    let before = network.ledger_head();
+    let mut result = Ok(());
+    for (number, statement) in (1..).zip(statements) {
+        result = append(network, statement)
+            .await
+            .map_err(|error| match error {
+                OpError::Invalid(why) => OpError::Invalid(format!("statement {number}: {why}")),
+                other => other,
+            });
+        if result.is_err() {
+            break;
+        }
+    }
+    let head = network.ledger_head();
+    if head != before {
+        network
+            .hub
+            .push(To::Everyone, push_frame(Push::Ledger(head)));
+        let gone = network.not_live(&network.hub.devices(), now);
+        if !gone.is_empty() {
+            network.hub.cut(&gone);
+        }
+    }
+    result.map(|()| Reply::LedgerHead(head))
+}
+
+async fn append(network: &Network, signed: &Bytes) -> Result<(), OpError> {
+    within("bytes of a statement", limits::STATEMENT, signed.len())?;
+    let checked = match network.read_ledger(|ledger| ledger.check(signed)) {
+        Some(checked) => checked,
+        None => new_ledger(signed)?.check(signed),
+    };
+    let statement = match checked {
+        Ok(statement) => statement,
+        Err(LedgerError::Known { .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    if let Body::Server(server) = &statement.body
+        && server.key != network.public
+    {
+        return Err(OpError::Invalid(format!(
+            "it names the server key {}, but this server's is {}",
+            server.key, network.public
+        )));
+    }
+    let seq = LedgerSeq(network.ledger_head().seq.0 + 1);
+    let key = keys::ledger(seq);
+    network.store.put_if(key, 0, Some(signed.clone())).await?;
+    network.take_statement(signed)?;
+    Ok(())
+}

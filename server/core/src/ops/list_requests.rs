@@ -1,0 +1,55 @@
+//! Requests for admission that wait: all of them for the Board, their own guests' for others.
+
+use plenary_proto::{
+    ids::InvitationId,
+    reply::{PendingRequest, Reply},
+};
+
+use super::{GATHERED, is_board};
+use crate::{
+    error::OpError,
+    keys,
+    network::Network,
+    session::DeviceCaller,
+    stored::{Request, Stored},
+};
+
+const PAGE: u32 = 256;
+
+pub(crate) async fn run(network: &Network, caller: &DeviceCaller) -> Result<Reply, OpError> {
+    let board = is_board(network, caller.member());
+    let mut waiting = Vec::new();
+    let mut bytes = 0;
+    let mut after = None;
+    loop {
+        let page = network
+            .store
+            .list(keys::REQUESTS, after.as_deref(), PAGE)
+            .await?;
+        let Some((last, _)) = page.last() else {
+            return Ok(Reply::RequestList(waiting));
+        };
+        after = Some(last.clone());
+        for (key, held) in page {
+            let request = Request::decode(&held.value)?;
+            let name = key.strip_prefix(keys::REQUESTS);
+            let Some(invitation) = name.and_then(|name| InvitationId::try_from(name).ok()) else {
+                continue;
+            };
+            if request.answer.is_some() || !(board || request.member == caller.member()) {
+                continue;
+            }
+            bytes += request.sealed.len() + 64;
+            if bytes > GATHERED {
+                // The rest comes when these are answered.
+                return Ok(Reply::RequestList(waiting));
+            }
+            waiting.push(PendingRequest {
+                invitation,
+                inviter: request.inviter,
+                time: request.time,
+                sealed: request.sealed,
+            });
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Token buckets as pure state. A crate for it would bring its own clock; this one is told the time.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use plenary_proto::ids::{DeviceId, UnixMillis};
+
+/// Units of a token: millis times tokens a minute, so that no refill is rounded away.
+const TOKEN: u64 = 60_000;
+
+/// Buckets of all devices.
+#[derive(Debug)]
+pub(crate) struct Rates {
+    per_minute: u64,
+    burst: u64,
+    buckets: Mutex<HashMap<DeviceId, Bucket>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    units: u64,
+    at: UnixMillis,
+}
+
+impl Rates {
+    pub fn new(per_minute: u32, burst: u32) -> Self {
+        Self {
+            per_minute: per_minute.max(1).into(),
+            burst: burst.max(1).into(),
+            buckets: Mutex::default(),
+        }
+    }
+
+    /// Takes `cost` tokens, or says after how many milliseconds they are there.
+    pub fn take(&self, device: DeviceId, cost: u32, now: UnixMillis) -> Result<(), u64> {
+        let full = self.burst * TOKEN;
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= 10_000 {
+            // Full buckets say nothing that an absent one does not.
+            buckets.retain(|_, bucket| self.refilled(*bucket, now).units < full);
+        }
+        let bucket = buckets.entry(device).or_insert(Bucket {
+            units: full,
+            at: now,
+        });
+        *bucket = self.refilled(*bucket, now);
+        let cost = (u64::from(cost) * TOKEN).min(full);
+        match bucket.units.checked_sub(cost) {
+            Some(rest) => {
+                bucket.units = rest;
+                Ok(())
+            }
+            None => Err((cost - bucket.units).div_ceil(self.per_minute)),
+        }
+    }
+
+    fn refilled(&self, bucket: Bucket, now: UnixMillis) -> Bucket {
+        let passed = now.0.saturating_sub(bucket.at.0);
+        Bucket {
+            units: bucket
+                .units
+                .saturating_add(passed.saturating_mul(self.per_minute))
+                .min(self.burst * TOKEN),
+            // A clock set back neither fills nor empties.
+            at: bucket.at.max(now),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEVICE: DeviceId = DeviceId([1; 16]);
+
+    #[test]
+    fn a_burst_then_the_rate_and_the_wait_told_is_enough() {
+        let rates = Rates::new(200, 2_000);
+        let mut now = UnixMillis(1_000_000);
+        for _ in 0..2_000 {
+            assert_eq!(rates.take(DEVICE, 1, now), Ok(()));
+        }
+        assert_eq!(rates.take(DEVICE, 1, now), Err(300));
+        assert_eq!(rates.take(DeviceId([2; 16]), 1, now), Ok(()));
+        for _ in 0..200 {
+            now = now.plus(299);
+            assert_eq!(rates.take(DEVICE, 1, now), Err(1));
+            now = now.plus(1);
+            assert_eq!(rates.take(DEVICE, 1, now), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_clock_set_back_gives_nothing() {
+        let rates = Rates::new(60, 1);
+        assert_eq!(rates.take(DEVICE, 1, UnixMillis(5_000)), Ok(()));
+        assert_eq!(rates.take(DEVICE, 1, UnixMillis(0)), Err(1_000));
+        assert_eq!(rates.take(DEVICE, 1, UnixMillis(5_999)), Err(1));
+        assert_eq!(rates.take(DEVICE, 1, UnixMillis(6_000)), Ok(()));
+    }
+
+    #[test]
+    fn what_exceeds_the_burst_waits_for_a_full_bucket() {
+        let rates = Rates::new(60, 10);
+        assert_eq!(rates.take(DEVICE, 1_000, UnixMillis(0)), Ok(()));
+        assert_eq!(rates.take(DEVICE, 1_000, UnixMillis(0)), Err(10_000));
+    }
+}

@@ -1,0 +1,218 @@
+//! What is said on one connection, from HELLO to its end.
+//!
+//! ```text
+//!               HELLO ->            <- AUTH or KNOCK
+//! Session::open ---------> Opening -----------------> Chat | Bulk | Guest ---> Closed
+//!                             \----------- refused ----------------------------^
+//! ```
+//!
+//! **Inputs.** [`Session::open`] once, when TLS and the upgrade are done: the connection's name,
+//! its RFC 9266 exporter, 32 fresh random bytes, the time. Then [`Session::receive`] for every
+//! binary message, in order, each with the time; the transport keeps messages within
+//! [`Session::message_limit`] and times the handshake.
+//!
+//! **Outputs.** Frames, each one binary message, to be written in order before the next message is
+//! read; what others must hear goes to the [`Hub`](crate::hub::Hub) by itself. A session that is
+//! [`Session::Closed`] says why: write the frames, then close.
+//!
+//! **Order.** Calls never overlap; the state is consumed and the next one returned. A call once
+//! begun must be driven to its end, even if the connection goes away meanwhile: what it made
+//! durable is to be told to others. (If it is dropped all the same, nothing durable is lost: the
+//! ledger and the groups are read again from the store when next written, and the transport's
+//! sweep with [`Network::not_live`](crate::network::Network::not_live) cuts who must go.)
+//!
+//! Nothing is asked of the ledger at login only: every request checks again that its device is live.
+
+mod caller;
+mod opening;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use plenary_proto::{
+    codec::{Assembler, WireError, decode_client, encode_server, parts},
+    ids::{Digest, RequestId, UnixMillis},
+    limits,
+    reply::{Failure, Push, Reply, ServerFrame},
+    request::{ClientFrame, Request},
+};
+
+pub use caller::{BulkCaller, Caller, DeviceCaller, GuestCaller};
+pub use opening::Opening;
+
+use crate::{
+    dispatch::dispatch,
+    error::{OpError, failure},
+    hub::ConnectionId,
+    network::Network,
+};
+
+/// Where a connection stands.
+pub enum Session {
+    /// HELLO is out; AUTH or KNOCK is due.
+    Opening(Opening),
+    /// A device's discussion, or its items, or a guest: requests and replies.
+    Open(Open),
+    /// Over.
+    Closed(Closed),
+}
+
+/// Why a session is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    /// Not authenticated, or not any more.
+    Unauthenticated,
+    /// The peer does not speak the protocol.
+    Malformed,
+    /// A guest has no more business here: the network is founded, or it asked too often.
+    Finished,
+    /// The server failed at the opening.
+    Failed,
+}
+
+/// An authenticated connection.
+pub struct Open {
+    network: Arc<Network>,
+    caller: Caller,
+    assembler: Assembler,
+}
+
+impl Session {
+    /// A new connection and its HELLO. `nonce`: fresh random bytes.
+    pub fn open(
+        network: Arc<Network>,
+        connection: ConnectionId,
+        exporter: [u8; 32],
+        nonce: Digest,
+        now: UnixMillis,
+    ) -> (Self, Vec<Bytes>) {
+        let (opening, hello) = Opening::new(network, connection, exporter, nonce, now);
+        (Self::Opening(opening), vec![hello])
+    }
+
+    /// Bytes that the next message may have.
+    pub fn message_limit(&self) -> usize {
+        match self {
+            Self::Opening(_) => limits::FRAME_BEFORE_OK,
+            Self::Open(open) => open.message_limit(),
+            Self::Closed(_) => 0,
+        }
+    }
+
+    /// Who is at the other end, once authenticated.
+    pub fn caller(&self) -> Option<&Caller> {
+        match self {
+            Self::Open(open) => Some(&open.caller),
+            Self::Opening(_) | Self::Closed(_) => None,
+        }
+    }
+
+    /// Takes one message; returns what comes next and the frames to write.
+    pub async fn receive(self, message: Bytes, now: UnixMillis) -> (Self, Vec<Bytes>) {
+        match self {
+            Self::Opening(opening) => match opening.receive(message, now).await {
+                Ok((network, caller, ok)) => (
+                    Self::Open(Open {
+                        network,
+                        caller,
+                        assembler: Assembler::default(),
+                    }),
+                    vec![ok],
+                ),
+                Err((closed, failure)) => (
+                    Self::Closed(closed),
+                    vec![encode_server(ServerFrame::Refused(failure))],
+                ),
+            },
+            Self::Open(open) => open.receive(message, now).await,
+            Self::Closed(_) => (self, Vec::new()),
+        }
+    }
+
+    /// The last frame of a connection that the server ends by itself; none before OK.
+    pub fn farewell(&self, reason: &str, retry_after_ms: u64) -> Option<Bytes> {
+        matches!(self, Self::Open(_)).then(|| bye(reason, retry_after_ms))
+    }
+}
+
+impl Open {
+    fn message_limit(&self) -> usize {
+        let limits = &self.network.config().limits;
+        let limit = match self.caller {
+            Caller::Chat(_) | Caller::Guest(_) => limits.chat_message,
+            Caller::Bulk(_) => limits.bulk_message,
+        };
+        limit as usize
+    }
+
+    async fn receive(mut self, message: Bytes, now: UnixMillis) -> (Session, Vec<Bytes>) {
+        match self.assemble(message) {
+            Ok(Some((id, request))) => self.answer(id, request, now).await,
+            Ok(None) => (Session::Open(self), Vec::new()),
+            Err(error) => (
+                Session::Closed(Closed::Malformed),
+                vec![bye(&error.to_string(), 0)],
+            ),
+        }
+    }
+
+    /// The request, once its last part is there.
+    fn assemble(&mut self, message: Bytes) -> Result<Option<(RequestId, Request)>, WireError> {
+        let frame = match decode_client(message)? {
+            ClientFrame::Part(part) => match self.assembler.push(&part)? {
+                Some(whole) => decode_client(whole)?,
+                None => return Ok(None),
+            },
+            frame => {
+                self.assembler.idle()?;
+                frame
+            }
+        };
+        match frame {
+            ClientFrame::Request(id, request) => Ok(Some((id, request))),
+            ClientFrame::Auth(_) | ClientFrame::Knock(_) => Err(WireError::Unknown("body")),
+            // Parts of parts.
+            ClientFrame::Part(_) => Err(WireError::NotAFrame),
+        }
+    }
+
+    async fn answer(
+        mut self,
+        id: RequestId,
+        request: Request,
+        now: UnixMillis,
+    ) -> (Session, Vec<Bytes>) {
+        let result = match self.caller.admit(&self.network, now) {
+            Ok(()) => Box::pin(dispatch(&self.network, &self.caller, request, now)).await,
+            Err(error) => Err(error),
+        };
+        let gone = result == Err(OpError::Gone);
+        let frames = self.frames(id, result.map_err(|error| failure(&error)));
+        let next = if gone {
+            Session::Closed(Closed::Unauthenticated)
+        } else if self.caller.finished(&self.network) {
+            Session::Closed(Closed::Finished)
+        } else {
+            Session::Open(self)
+        };
+        (next, frames)
+    }
+
+    /// A reply, in parts if it is too large for one message.
+    fn frames(&self, id: RequestId, result: Result<Reply, Failure>) -> Vec<Bytes> {
+        let frame = encode_server(ServerFrame::Reply(id, result));
+        match parts(&frame, self.message_limit()) {
+            None => vec![frame],
+            Some(parts) => parts
+                .map(|part| encode_server(ServerFrame::Part(part)))
+                .collect(),
+        }
+    }
+}
+
+fn bye(reason: &str, retry_after_ms: u64) -> Bytes {
+    encode_server(ServerFrame::Push(Push::Bye {
+        reason: reason.to_owned(),
+        retry_after_ms,
+    }))
+}

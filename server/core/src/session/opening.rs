@@ -1,0 +1,196 @@
+//! HELLO, then AUTH or KNOCK: one attempt a connection.
+//!
+//! Unknown, wrong and revoked get the same answer after the same work: one look-up and one
+//! verification, against a stand-in key where there is none.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use plenary_certs::handshake::{Opener, Transcript};
+use plenary_proto::{
+    codec::{decode_client, encode_server},
+    ids::{Digest, InvitationId, PublicKey, UnixMillis},
+    reply::{Code, Failure, Hello, Ok as OkFrame, ServerFrame},
+    request::{Auth, ClientFrame, Knock, Purpose},
+};
+
+use super::{BulkCaller, Caller, Closed, DeviceCaller, GuestCaller};
+use crate::{
+    error::{OpError, failure},
+    hub::ConnectionId,
+    keys,
+    network::Network,
+    ops::REQUEST_KEPT_MS,
+    stored::{Founding, Invitation, Request, Stored},
+};
+
+/// A connection that has said HELLO.
+pub struct Opening {
+    network: Arc<Network>,
+    connection: ConnectionId,
+    exporter: [u8; 32],
+    hello: Bytes,
+}
+
+/// The caller and the OK frame, or why not and what the peer is told.
+type Opened = Result<(Arc<Network>, Caller, Bytes), (Closed, Failure)>;
+
+impl Opening {
+    pub(super) fn new(
+        network: Arc<Network>,
+        connection: ConnectionId,
+        exporter: [u8; 32],
+        nonce: Digest,
+        now: UnixMillis,
+    ) -> (Self, Bytes) {
+        let hello = encode_server(ServerFrame::Hello(Hello {
+            network: network.id(),
+            server_key: network.public,
+            nonce,
+            limits: network.config.limits,
+            ledger: network.ledger_head(),
+            time: now,
+        }));
+        let opening = Self {
+            network,
+            connection,
+            exporter,
+            hello: hello.clone(),
+        };
+        (opening, hello)
+    }
+
+    pub(super) async fn receive(self, message: Bytes, now: UnixMillis) -> Opened {
+        match decode_client(message) {
+            Ok(ClientFrame::Auth(auth)) => self.auth(&auth, now).await,
+            Ok(ClientFrame::Knock(knock)) => self.knock(&knock, now).await,
+            Ok(ClientFrame::Request(..) | ClientFrame::Part(_)) => {
+                Err(malformed("authenticate first"))
+            }
+            Err(error) => Err(malformed(&error.to_string())),
+        }
+    }
+
+    async fn auth(self, auth: &Auth, now: UnixMillis) -> Opened {
+        let transcript = self.transcript(Opener::Device(auth.device, auth.purpose), &auth.nonce);
+        let key = self
+            .network
+            .read_ledger(|ledger| Some(ledger.device(auth.device)?.keys.authentication))
+            .flatten();
+        let proved = check_key(&transcript, key, self.network.public, auth);
+        // Entered before the ledger is asked: see `Hub::enter`.
+        let member = match self.network.live(auth.device, now) {
+            Some(member) if proved => member,
+            _ => return Err(unauthenticated()),
+        };
+        self.network
+            .hub
+            .enter(self.connection, auth.device, member, auth.purpose);
+        if self.network.live(auth.device, now) != Some(member) {
+            return Err(unauthenticated());
+        }
+        let waiting = self
+            .network
+            .store
+            .queue_len(&keys::key_packages(auth.device))
+            .await
+            .map_err(|error| failed(&error.into()))?;
+        let device = DeviceCaller::new(auth.device, member, self.connection);
+        let caller = match auth.purpose {
+            Purpose::Chat => Caller::Chat(device),
+            Purpose::Bulk => Caller::Bulk(BulkCaller::new(device)),
+        };
+        Ok(self.ok(&transcript, caller, waiting))
+    }
+
+    async fn knock(self, knock: &Knock, now: UnixMillis) -> Opened {
+        let transcript = self.transcript(Opener::Guest(knock.invitation), &knock.nonce);
+        let found = self
+            .verifier(knock.invitation, now)
+            .await
+            .map_err(|error| failed(&error))?;
+        let (verifier, founder) = found.unwrap_or((Digest(self.exporter), false));
+        let proved = transcript.check_knock(&verifier, &knock.mac).is_ok();
+        if !proved || found.is_none() {
+            return Err(unauthenticated());
+        }
+        let requests = self.network.config.guest_requests;
+        let guest = GuestCaller::new(knock.invitation, founder, requests);
+        Ok(self.ok(&transcript, Caller::Guest(guest), 0))
+    }
+
+    /// What a knock with this invitation is checked by, and whether it founds the network.
+    async fn verifier(
+        &self,
+        id: InvitationId,
+        now: UnixMillis,
+    ) -> Result<Option<(Digest, bool)>, OpError> {
+        let store = &self.network.store;
+        if self.network.is_fresh() {
+            let Some(held) = store.get(&keys::founding()).await? else {
+                return Ok(None);
+            };
+            let founding = Founding::decode(&held.value)?;
+            return Ok((founding.invitation == id).then_some((founding.verifier, true)));
+        }
+        let Some(held) = store.get(&keys::invitation(id)).await? else {
+            return Ok(None);
+        };
+        let invitation = Invitation::decode(&held.value)?;
+        let request = store.get(&keys::request(id)).await?;
+        let open = match request {
+            // Whoever has asked may come back for the answer.
+            Some(held) => now < Request::decode(&held.value)?.time.plus(REQUEST_KEPT_MS),
+            None => {
+                now < invitation.expires && self.network.live(invitation.inviter, now).is_some()
+            }
+        };
+        Ok(open.then_some((invitation.verifier, false)))
+    }
+
+    fn transcript(&self, opener: Opener, nonce: &Digest) -> Transcript {
+        Transcript::new(&self.hello, &self.exporter, opener, nonce)
+    }
+
+    fn ok(
+        self,
+        transcript: &Transcript,
+        caller: Caller,
+        key_packages: u64,
+    ) -> (Arc<Network>, Caller, Bytes) {
+        let ok = encode_server(ServerFrame::Ok(OkFrame {
+            signature: transcript.sign_ok(&self.network.key),
+            key_packages: u32::try_from(key_packages).unwrap_or(u32::MAX),
+        }));
+        (self.network, caller, ok)
+    }
+}
+
+/// One verification in any case; `stand_in` is a valid key, so that it costs the same.
+fn check_key(
+    transcript: &Transcript,
+    key: Option<PublicKey>,
+    stand_in: PublicKey,
+    auth: &Auth,
+) -> bool {
+    let verified = transcript
+        .check_auth(&key.unwrap_or(stand_in), &auth.signature)
+        .is_ok();
+    verified && key.is_some()
+}
+
+fn unauthenticated() -> (Closed, Failure) {
+    let failure = Failure::new(
+        Code::Unauthenticated,
+        "not authenticated: unknown here, or no access",
+    );
+    (Closed::Unauthenticated, failure)
+}
+
+fn malformed(why: &str) -> (Closed, Failure) {
+    (Closed::Malformed, Failure::new(Code::Malformed, why))
+}
+
+fn failed(error: &OpError) -> (Closed, Failure) {
+    (Closed::Failed, failure(error))
+}

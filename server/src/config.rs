@@ -187,9 +187,12 @@ impl Config {
         if let Some(file) = file.filter(|file| !file.is_file()) {
             return Err(ConfigError::NoFile(file.to_owned()));
         }
-        let file = file.unwrap_or(Path::new(DEFAULT_FILE));
-        let config: Self = Figment::from(Serialized::defaults(Self::default()))
-            .merge(Toml::file_exact(file))
+        let found = Some(Path::new(DEFAULT_FILE)).filter(|file| file.is_file());
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(file) = file.or(found) {
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        let config: Self = figment
             .merge(Env::prefixed(ENV_PREFIX).split("__"))
             .merge(Serialized::defaults(overrides))
             .extract()

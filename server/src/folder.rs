@@ -5,8 +5,8 @@
 //! plenary-server.format   what this folder is; written first
 //! ca.pem ca.key           the network's CA (see plenary_certs::tls::Authority)
 //! server.key              the server's identity, Ed25519 in PKCS #8
-//! founder.json            what the founder needs; written last, so its presence says that the
-//!                         first start was completed and that keys must be there
+//! founder.json            what the founder needs, a secret until the network is founded; written
+//!                         last, so its presence says that all keys were there
 //! store/ items/           see the store
 //! ```
 
@@ -14,15 +14,19 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use plenary_certs::invitation::Invitation;
 use plenary_certs::tls::{Authority, IssueError};
-use plenary_proto::ids::{Digest, PublicKey, UnixMillis};
+use plenary_proto::ids::{Digest, NetworkId, PublicKey, UnixMillis};
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 const FORMAT_FILE: &str = "plenary-server.format";
 const FORMAT: &str = "plenary server data, format 1\n";
 const KEY_FILE: &str = "server.key";
+/// Life of the invitation that founds the network: as long as it takes; a start renews it.
+const FOUNDING_LIFE_MS: u64 = 365 * 24 * 3600 * 1000;
 /// What the founder of the network needs.
 pub const FOUNDER_FILE: &str = "founder.json";
 
@@ -60,7 +64,7 @@ pub enum FolderError {
 }
 
 /// What the founder of the network needs to reach and to know this server.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Founder {
     /// Where clients connect to, as host:port.
     pub address: String,
@@ -68,6 +72,9 @@ pub struct Founder {
     pub ca_pin: String,
     /// The server's identity key, in hex.
     pub server_key: String,
+    /// Lets its holder found the network; absent once that is done. A secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invitation: Option<String>,
 }
 
 /// An open data folder. The lock is released when it is dropped.
@@ -76,7 +83,7 @@ pub struct Folder {
     path: PathBuf,
     /// The network's CA.
     pub authority: Authority,
-    key: Ed25519KeyPair,
+    public: PublicKey,
     first_start: bool,
     _lock: File,
 }
@@ -105,15 +112,14 @@ impl Folder {
             }
             make_key(path)?;
         }
-        let pkcs8 = zeroize::Zeroizing::new(fs::read(&key_file).map_err(io_at(&key_file))?);
-        let key = Ed25519KeyPair::from_pkcs8(&pkcs8).map_err(|error| FolderError::Damaged {
-            path: key_file,
-            reason: error.to_string(),
-        })?;
+        let mut public = PublicKey([0; PublicKey::LEN]);
+        public
+            .0
+            .copy_from_slice(read_key(path)?.public_key().as_ref());
         Ok(Self {
             path: path.to_owned(),
             authority,
-            key,
+            public,
             first_start,
             _lock: lock,
         })
@@ -121,14 +127,15 @@ impl Folder {
 
     /// The server's identity key.
     pub fn server_key(&self) -> PublicKey {
-        let mut key = [0; PublicKey::LEN];
-        key.copy_from_slice(self.key.public_key().as_ref());
-        PublicKey(key)
+        self.public
     }
 
-    /// Signs with the server's identity key.
-    pub fn key(&self) -> &Ed25519KeyPair {
-        &self.key
+    /// The server's identity key pair, once more.
+    ///
+    /// # Errors
+    /// [`FolderError::Damaged`] should the file have changed since.
+    pub fn read_key(&self) -> Result<Ed25519KeyPair, FolderError> {
+        read_key(&self.path)
     }
 
     /// No start was completed in this folder before.
@@ -141,23 +148,79 @@ impl Folder {
         self.path.join(name)
     }
 
-    /// Writes what the founder needs. Ends the first start.
+    /// Writes what the founder needs. Ends the first start. While the network is `fresh`, an
+    /// invitation to found it is in it, the same at every start; it comes back for the server to
+    /// let its holder in.
     ///
     /// # Errors
     /// [`FolderError::Io`].
-    pub fn tell_founder(&self, address: String, ca_pin: Digest) -> Result<Founder, FolderError> {
+    pub fn tell_founder(
+        &self,
+        address: String,
+        ca_pin: Digest,
+        fresh: bool,
+        now: UnixMillis,
+    ) -> Result<(Founder, Option<Invitation>), FolderError> {
+        let file = self.path.join(FOUNDER_FILE);
+        let invitation = match fresh {
+            true => Some(self.founding_invitation(&address, ca_pin, now)?),
+            false => None,
+        };
         let founder = Founder {
             address,
             ca_pin: ca_pin.to_string(),
             server_key: self.server_key().to_string(),
+            invitation: invitation
+                .as_ref()
+                .map(|invitation| invitation.to_text().to_string()),
         };
+        let text = serde_json::to_string_pretty(&founder).map_err(io::Error::from);
+        let text = Zeroizing::new(text.map_err(io_at(&file))? + "\n");
+        replace(&file, text.as_bytes(), 0o600).map_err(io_at(&file))?;
+        Ok((founder, invitation))
+    }
+
+    /// The one told before, or a new one. The network and its ROOT 1 are still to be made, so
+    /// both are zeros.
+    fn founding_invitation(
+        &self,
+        address: &str,
+        ca_pin: Digest,
+        now: UnixMillis,
+    ) -> Result<Invitation, FolderError> {
         let file = self.path.join(FOUNDER_FILE);
-        let mut text = serde_json::to_string_pretty(&founder)
-            .map_err(io::Error::from)
-            .map_err(io_at(&file))?;
-        text.push('\n');
-        replace(&file, text.as_bytes(), 0o644).map_err(io_at(&file))?;
-        Ok(founder)
+        let new = Invitation::new(
+            address,
+            ca_pin,
+            NetworkId([0; NetworkId::LEN]),
+            Digest([0; Digest::LEN]),
+            now.plus(FOUNDING_LIFE_MS),
+            &SystemRandom::new(),
+        )
+        .map_err(|error| FolderError::Io {
+            path: file.clone(),
+            reason: error.to_string(),
+        })?;
+        let old = fs::read_to_string(file)
+            .ok()
+            .and_then(|text| serde_json::from_str::<Founder>(&text).ok())
+            .and_then(|founder| Invitation::parse(&founder.invitation?).ok());
+        Ok(match old {
+            Some(old) => Invitation {
+                id: old.id,
+                secret: old.secret,
+                ..new
+            },
+            None => new,
+        })
+    }
+}
+
+impl std::fmt::Debug for Founder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Founder")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -193,6 +256,15 @@ fn enter(path: &Path) -> Result<File, FolderError> {
         Err(TryLockError::WouldBlock) => Err(FolderError::Locked(path.to_owned())),
         Err(TryLockError::Error(error)) => Err(io_at(&format)(error)),
     }
+}
+
+fn read_key(path: &Path) -> Result<Ed25519KeyPair, FolderError> {
+    let file = path.join(KEY_FILE);
+    let pkcs8 = Zeroizing::new(fs::read(&file).map_err(io_at(&file))?);
+    Ed25519KeyPair::from_pkcs8(&pkcs8).map_err(|error| FolderError::Damaged {
+        path: file,
+        reason: error.to_string(),
+    })
 }
 
 fn make_key(path: &Path) -> Result<(), FolderError> {
@@ -248,8 +320,8 @@ mod tests {
     fn finish(path: &Path) -> (Founder, PublicKey) {
         let folder = Folder::open(path, NOW).unwrap();
         let pin = folder.authority.pin();
-        let founder = folder.tell_founder("localhost:7443".to_owned(), pin);
-        (founder.unwrap(), folder.server_key())
+        let founder = folder.tell_founder("localhost:7443".to_owned(), pin, true, NOW);
+        (founder.unwrap().0, folder.server_key())
     }
 
     #[test]
@@ -264,6 +336,30 @@ mod tests {
         assert_eq!(again.authority.pin().to_string(), founder.ca_pin);
         let text = fs::read_to_string(path.join(FOUNDER_FILE)).unwrap();
         assert_eq!(serde_json::from_str::<Founder>(&text).unwrap(), founder);
+    }
+
+    #[test]
+    fn the_founding_invitation_stays_until_the_network_is_founded() {
+        let (_base, path) = made();
+        let tell = |address: &str, fresh| {
+            let folder = Folder::open(&path, NOW).unwrap();
+            let pin = folder.authority.pin();
+            folder
+                .tell_founder(address.to_owned(), pin, fresh, NOW)
+                .unwrap()
+        };
+        let first = tell("localhost:1", true).1.unwrap();
+        let (founder, second) = tell("localhost:2", true);
+        let second = second.unwrap();
+        assert_eq!((first.id, &first.secret), (second.id, &second.secret));
+        assert_eq!(second.address, "localhost:2");
+        let text = founder.invitation.unwrap();
+        assert!(Invitation::parse(&text).unwrap() == second);
+
+        let (founder, invitation) = tell("localhost:2", false);
+        assert!(founder.invitation.is_none() && invitation.is_none());
+        let text = fs::read_to_string(path.join(FOUNDER_FILE)).unwrap();
+        assert!(!text.contains("invitation"));
     }
 
     #[test]
@@ -349,6 +445,7 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&path), 0o700);
         assert_eq!(mode(&path.join(KEY_FILE)), 0o600);
+        assert_eq!(mode(&path.join(FOUNDER_FILE)), 0o600);
         assert_eq!(mode(&path.join("ca.key")), 0o600);
     }
 }

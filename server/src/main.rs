@@ -1,2 +1,5 @@
-//! The `plenary-server` binary.
-fn main() {}
+//! The `plenary-server` binary; everything is in the library, so that the demo can bring it along.
+
+fn main() -> std::process::ExitCode {
+    plenary_server::cli::main()
+}

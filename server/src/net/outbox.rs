@@ -4,12 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+pub use plenary_core::hub::ConnectionId;
 use plenary_proto::limits::{OUTBOUND_BYTES, OUTBOUND_FRAMES};
 use tokio::sync::{mpsc, watch};
-
-/// Names a connection within this process, in logs and in the registry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId(pub u64);
 
 /// Why a connection is ended from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -94,6 +94,8 @@ impl Step {
 /// What a close frame says: RFC 6455 section 7.4, and the range for applications from 4000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Closing {
+    /// 1000: nothing is left to do here.
+    Normal,
     /// 1001: the server stops. Come back.
     Shutdown,
     /// 1002: the peer does not speak WebSocket or not this protocol.
@@ -118,6 +120,7 @@ impl Closing {
     /// The number on the wire.
     pub fn code(self) -> u16 {
         match self {
+            Self::Normal => 1000,
             Self::Shutdown => 1001,
             Self::Protocol => 1002,
             Self::Text => 1003,
@@ -133,6 +136,7 @@ impl Closing {
     /// For people, at most 123 bytes.
     pub fn reason(self) -> &'static str {
         match self {
+            Self::Normal => "done",
             Self::Shutdown => "the server stops",
             Self::Protocol => "not the protocol",
             Self::Text => "binary messages only",

@@ -22,6 +22,8 @@ mod message;
 mod message_id;
 pub mod padding;
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod vectors;
 
 pub use draft::{Draft, Salt, fresh_salt};

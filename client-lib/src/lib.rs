@@ -4,6 +4,7 @@
 pub mod content;
 mod engine;
 mod error;
+pub mod files;
 mod store;
 
 pub use error::{Error, ErrorKind};

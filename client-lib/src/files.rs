@@ -1,0 +1,54 @@
+//! Items: files as they are exchanged. Sealing, the manifest, reading and writing; no network.
+//!
+//! ```text
+//! file --Outgoing--> sealed chunks --(bulk connection)--> server
+//!            \-----> Manifest --(inside an MLS message)--> recipients
+//! sealed chunks, Manifest --Incoming--> .part --verified whole--> file under a free, clean name
+//! ```
+//!
+//! **Sealing.** A random 32-byte key per item. HKDF-SHA256, salted with the item's id, gives the
+//! payload key and a key commitment. The plaintext is padded with zeros to a Padme size (purbs,
+//! arXiv 1806.03160) and follows the commitment; the whole is cut into chunks, each sealed by AEAD
+//! with the nonce (11-byte index, final flag) as in STREAM (eprint 2015/189):
+//!
+//! ```text
+//! chunk 0      commitment (32, in clear), AEAD of the first chunk size - 32 bytes, tag (16)
+//! chunk 1..    AEAD of the next chunk size bytes, tag (16); the last one may be shorter
+//! ```
+//!
+//! The commitment lies in the sealed bytes, so that the root over them binds the key: nobody can
+//! make one upload that opens to two files under two keys, which AES-GCM alone would allow.
+//!
+//! **Checks on arrival.** Each chunk is opened (and, where the list of hashes is at hand, compared
+//! with it) before a byte of it is written; they come in order. Before the file gets its name, the
+//! root over all sealed chunks and the SHA-256 of the plaintext must be the manifest's.
+//!
+//! **Resume, sending.** A nonce must never seal two plaintexts. A chunk's plaintext hash is in the
+//! [`Journal`] on disk before the chunk is handed out; after a stop, a chunk is sealed again only
+//! if its plaintext has that hash. Otherwise the file has changed: new key, new item.
+//! **Resume, receiving.** What is in the `.part` file is verified against its own journal, and taken
+//! up at the first chunk that is not as it was.
+
+mod error;
+mod incoming;
+mod journal;
+mod key;
+mod layout;
+mod manifest;
+pub mod name;
+mod open;
+mod outgoing;
+mod running;
+mod seal;
+#[cfg(test)]
+mod tests;
+
+pub use error::ItemError;
+pub use incoming::Incoming;
+pub use journal::Journal;
+pub use key::{Cipher, ItemKey};
+pub use layout::{Layout, MAX_ITEM};
+pub use manifest::{Manifest, Plan};
+pub use open::{Opened, Opener};
+pub use outgoing::Outgoing;
+pub use seal::{SealedChunk, Sealer};

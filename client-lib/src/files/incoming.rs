@@ -1,0 +1,273 @@
+//! Receiving: verified chunks into a `.part` file, the final name only for a verified whole.
+//!
+//! Beside `NAME.ITEM.part` lies `NAME.ITEM.part.journal`: per chunk the hash of the sealed chunk
+//! and a keyed hash over it, index and plaintext. A resume reads the `.part` back and goes on at
+//! the first chunk that does not fit; so neither file needs a sync before the end.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self as std_io, ErrorKind, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+
+use plenary_proto::ids::Digest;
+use zeroize::Zeroizing;
+
+use super::{ItemError, Manifest, Opener, error::io, name};
+
+/// Bytes of a journal record: hash of the sealed chunk, keyed hash.
+const RECORD: usize = 32 + 32;
+
+/// Names tried before giving up.
+const MAX_NAMES: u32 = 999;
+
+/// An item on its way in. Dropped, it leaves its `.part` file for [`Incoming::resume`].
+pub struct Incoming {
+    opener: Opener,
+    folder: PathBuf,
+    name: String,
+    part: PathBuf,
+    file: File,
+    journal: File,
+    journal_key: Zeroizing<[u8; 32]>,
+}
+
+impl Incoming {
+    /// Starts receiving into a folder, which must be there.
+    ///
+    /// # Errors
+    /// When the files cannot be made, or are there already: then [`Incoming::resume`].
+    pub fn create(folder: &Path, manifest: &Manifest) -> Result<Self, ItemError> {
+        Self::with(folder, manifest, OpenOptions::new().create_new(true))
+    }
+
+    /// Takes an item up again, or starts it where nothing is left of it.
+    ///
+    /// # Errors
+    /// When the files cannot be used.
+    pub fn resume(folder: &Path, manifest: &Manifest) -> Result<Self, ItemError> {
+        let mut incoming = Self::with(
+            folder,
+            manifest,
+            OpenOptions::new().create(true).truncate(false),
+        )?;
+        incoming.take_up()?;
+        Ok(incoming)
+    }
+
+    /// The chunk that is due; the number of chunks once all were there.
+    pub fn next(&self) -> u32 {
+        self.opener.next()
+    }
+
+    /// Verifies a chunk, then writes its plaintext. `sealed` is opened in place.
+    ///
+    /// # Errors
+    /// When it is not the chunk that is due (see [`Opener::open`]): nothing was written. When the
+    /// disk refuses: drop this and resume.
+    pub fn write(&mut self, index: u32, sealed: &mut [u8]) -> Result<(), ItemError> {
+        let opened = self.opener.open(index, sealed)?;
+        self.file
+            .write_all(opened.data)
+            .map_err(io("writing the received file"))?;
+        let mark = mark(&self.journal_key, index, &opened.hash, opened.data);
+        let record = [*opened.hash.as_bytes(), mark].concat();
+        self.journal
+            .write_all(&record)
+            .map_err(io("writing the journal of the received file"))
+    }
+
+    /// Compares the whole with the manifest and gives the file its name: the sender's, cleaned,
+    /// numbered if taken. Nothing is overwritten.
+    ///
+    /// # Errors
+    /// When chunks are missing, when the whole is not the manifest's, or when the disk refuses.
+    /// The `.part` file stays, except where the whole is wrong.
+    pub fn finish(self) -> Result<PathBuf, ItemError> {
+        let doing = "finishing the received file";
+        match self.opener.finish() {
+            Err(error @ (ItemError::Root | ItemError::Digest)) => {
+                // What is there can become right by no resume.
+                self.discard()?;
+                return Err(error);
+            }
+            other => other?,
+        }
+        self.file.sync_all().map_err(io(doing))?;
+        let Self {
+            folder,
+            name,
+            part,
+            file,
+            journal,
+            ..
+        } = self;
+        // Windows renames and removes no open file.
+        drop((file, journal));
+        let target = settle(&part, &folder, &name)?;
+        remove(&journal_of(&part))?;
+        sync_folder(&target).map_err(io(doing))?;
+        Ok(target)
+    }
+
+    /// Gives up and removes what there is.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn discard(self) -> Result<(), ItemError> {
+        let Self {
+            part,
+            file,
+            journal,
+            ..
+        } = self;
+        drop((file, journal));
+        remove(&part)?;
+        remove(&journal_of(&part))
+    }
+
+    fn with(
+        folder: &Path,
+        manifest: &Manifest,
+        options: &mut OpenOptions,
+    ) -> Result<Self, ItemError> {
+        let item = manifest.item();
+        let name = name::clean(manifest.name());
+        let part = folder.join(format!("{name}.{}.part", &item.to_string()[..16]));
+        let options = private(options.read(true).write(true));
+        let open = |path: &Path| {
+            options
+                .open(path)
+                .map_err(io("creating the file to receive"))
+        };
+        Ok(Self {
+            opener: Opener::new(manifest)?,
+            folder: folder.to_owned(),
+            name,
+            file: open(&part)?,
+            journal: open(&journal_of(&part))?,
+            part,
+            journal_key: manifest.plan.key.journal_hash(item)?,
+        })
+    }
+
+    /// Counts every chunk of the `.part` file that is as it was written; cuts off the rest.
+    fn take_up(&mut self) -> Result<(), ItemError> {
+        let doing = "reading back the received file";
+        let journal = &mut self.journal;
+        let mut data = Zeroizing::new(Vec::new());
+        while self.opener.next() < self.opener.layout().chunks() {
+            let index = self.opener.next();
+            let mut record = [0; RECORD];
+            data.resize(self.opener.layout().data_len(index), 0);
+            if !fully(journal.read_exact(&mut record)).map_err(io(doing))?
+                || !fully(self.file.read_exact(&mut data)).map_err(io(doing))?
+            {
+                break;
+            }
+            let mut hash = Digest([0; 32]);
+            hash.0.copy_from_slice(&record[..32]);
+            if record[32..] != mark(&self.journal_key, index, &hash, &data) {
+                break;
+            }
+            self.opener.count(&hash, &data);
+        }
+        let next = self.opener.next();
+        cut(journal, u64::from(next) * RECORD as u64).map_err(io(doing))?;
+        cut(&mut self.file, self.opener.layout().data_start(next)).map_err(io(doing))
+    }
+}
+
+/// Only for the owner's eyes, where the system knows the notion.
+pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options
+}
+
+/// Makes a file's name durable.
+pub(super) fn sync_folder(of: &Path) -> std_io::Result<()> {
+    #[cfg(unix)]
+    {
+        let folder = match of.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        File::open(folder)?.sync_all()?;
+    }
+    #[cfg(not(unix))]
+    let _ = of;
+    Ok(())
+}
+
+fn mark(key: &[u8; 32], index: u32, sealed: &Digest, data: &[u8]) -> [u8; 32] {
+    *blake3::Hasher::new_keyed(key)
+        .update(sealed.as_bytes())
+        .update(&index.to_be_bytes())
+        .update(data)
+        .finalize()
+        .as_bytes()
+}
+
+fn journal_of(part: &Path) -> PathBuf {
+    let mut name = part.as_os_str().to_owned();
+    name.push(".journal");
+    name.into()
+}
+
+/// Whether all was there to be read.
+fn fully(read: std_io::Result<()>) -> std_io::Result<bool> {
+    match read {
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+        other => other.map(|()| true),
+    }
+}
+
+fn cut(file: &mut File, at: u64) -> std_io::Result<()> {
+    file.set_len(at)?;
+    file.seek(SeekFrom::Start(at)).map(drop)
+}
+
+fn remove(path: &Path) -> Result<(), ItemError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(io("removing a temporary file")(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Gives the verified file the first free name.
+fn settle(part: &Path, folder: &Path, name: &str) -> Result<PathBuf, ItemError> {
+    for n in 1..=MAX_NAMES {
+        let target = folder.join(match n {
+            1 => name.to_owned(),
+            n => name::numbered(name, n),
+        });
+        match rename_new(part, &target) {
+            Ok(()) => return Ok(target),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(io("naming the received file")(error)),
+        }
+    }
+    Err(ItemError::NoFreeName)
+}
+
+/// Renames, but never over something. A link is refused where the name is taken, in one step; file
+/// systems without links (FAT) get a placeholder that is then replaced.
+fn rename_new(from: &Path, to: &Path) -> std_io::Result<()> {
+    match fs::hard_link(from, to) {
+        Ok(()) => fs::remove_file(from),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
+        Err(_) => {
+            OpenOptions::new().write(true).create_new(true).open(to)?;
+            fs::rename(from, to).inspect_err(|_| {
+                // Ours, and empty: no name without a verified file.
+                let _ = fs::remove_file(to);
+            })
+        }
+    }
+}

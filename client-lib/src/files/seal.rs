@@ -1,0 +1,152 @@
+//! Sealing: plaintext chunk in, sealed chunk out, constant memory.
+
+use plenary_certs::item_root::{ItemRoot, chunk_hash};
+use plenary_proto::ids::Digest;
+use ring::aead::{Aad, LessSafeKey};
+
+use super::{
+    ItemError, Layout, Manifest, Plan,
+    key::ChunkNonce,
+    layout::{COMMITMENT, TAG},
+    running::Running,
+};
+
+/// One chunk as it travels.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealedChunk {
+    /// From 0.
+    pub index: u32,
+    /// The sealed bytes.
+    pub bytes: Vec<u8>,
+    /// BLAKE3 over them, as in the list.
+    pub hash: Digest,
+}
+
+impl std::fmt::Debug for SealedChunk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SealedChunk({}, {} bytes)", self.index, self.bytes.len())
+    }
+}
+
+/// Seals one item, chunk by chunk, once. For a file that may have to be resumed use
+/// [`super::Outgoing`], which keeps the rule that no nonce seals two plaintexts.
+///
+/// Call [`Sealer::seal`] with [`Sealer::wants`] bytes until that is `None`, then
+/// [`Sealer::finish`].
+pub struct Sealer {
+    plan: Plan,
+    commitment: Digest,
+    payload: LessSafeKey,
+    next: u32,
+    running: Running,
+    root: ItemRoot,
+}
+
+impl Sealer {
+    /// Begins.
+    ///
+    /// # Errors
+    /// When no key can be derived.
+    pub fn new(plan: Plan) -> Result<Self, ItemError> {
+        let layout = plan.layout;
+        Ok(Self {
+            commitment: plan.key.commitment(plan.item, plan.cipher)?,
+            payload: plan.key.payload(plan.item, plan.cipher)?,
+            next: 0,
+            running: Running::default(),
+            root: ItemRoot::new(layout.sealed_size(), layout.sealed_chunk()),
+            plan,
+        })
+    }
+
+    /// How the item is cut.
+    pub fn layout(&self) -> &Layout {
+        &self.plan.layout
+    }
+
+    /// Bytes of the file that the next chunk takes: none where only padding is left. `None` when
+    /// all chunks are sealed.
+    pub fn wants(&self) -> Option<usize> {
+        (self.next < self.layout().chunks()).then(|| self.layout().data_len(self.next))
+    }
+
+    /// Seals the next bytes of the file.
+    ///
+    /// # Errors
+    /// When they are not as many as [`Sealer::wants`] says: the file changed.
+    pub fn seal(&mut self, data: &[u8]) -> Result<SealedChunk, ItemError> {
+        if self.wants() != Some(data.len()) {
+            return Err(ItemError::SourceChanged);
+        }
+        let sealed = self.seal_at(self.next, data)?;
+        self.running.update(data);
+        self.count(&sealed.hash);
+        Ok(sealed)
+    }
+
+    /// The manifest.
+    ///
+    /// # Errors
+    /// When not all chunks are sealed.
+    pub fn finish(self) -> Result<Manifest, ItemError> {
+        if self.next < self.layout().chunks() {
+            return Err(ItemError::Incomplete {
+                have: self.next,
+                of: self.layout().chunks(),
+            });
+        }
+        Ok(Manifest {
+            sha256: self.running.digest(),
+            root: self.root.finish(),
+            plan: self.plan,
+        })
+    }
+
+    pub(super) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub(super) fn next(&self) -> u32 {
+        self.next
+    }
+
+    pub(super) fn running(&self) -> &Running {
+        &self.running
+    }
+
+    /// Takes up a chunk that was sealed before the stop.
+    pub(super) fn count(&mut self, hash: &Digest) {
+        self.root.push(hash);
+        self.next += 1;
+    }
+
+    /// Takes up the digest as it was at the stop.
+    pub(super) fn set_running(&mut self, running: Running) {
+        self.running = running;
+    }
+
+    fn seal_at(&self, index: u32, data: &[u8]) -> Result<SealedChunk, ItemError> {
+        let layout = self.layout();
+        let len = layout.sealed_len(index);
+        let mut bytes = Vec::with_capacity(len);
+        let clear = match index {
+            0 => COMMITMENT,
+            _ => 0,
+        };
+        bytes.extend_from_slice(&self.commitment.as_bytes()[..clear]);
+        bytes.extend_from_slice(data);
+        bytes.resize(len - TAG, 0);
+        let nonce = ChunkNonce::new(index, layout.is_last(index));
+        let tag = self
+            .payload
+            .seal_in_place_separate_tag(nonce.into(), Aad::empty(), &mut bytes[clear..])
+            // ring refuses only sizes far above a chunk's.
+            .map_err(|_| ItemError::ChunkRefused { index })?;
+        bytes.extend_from_slice(tag.as_ref());
+        Ok(SealedChunk {
+            index,
+            hash: chunk_hash(&bytes),
+            bytes,
+        })
+    }
+}

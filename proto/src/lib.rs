@@ -7,6 +7,7 @@
 //!
 //! The main flow: [`codec::decode_client`] turns one size-capped message into a
 //! [`request::ClientFrame`] or says what is wrong with it; after that no prost type exists.
+//! [`scanner`] judges frames by their headers before anything is read of them.
 //! [`ids`] has the newtypes everything is named by, [`limits`] the numbers both sides share.
 #![forbid(unsafe_code)]
 
@@ -16,4 +17,5 @@ pub mod label;
 pub mod limits;
 pub mod reply;
 pub mod request;
+pub mod scanner;
 mod wire;

@@ -14,7 +14,6 @@ mod guard;
 mod listener;
 mod outbox;
 mod registry;
-mod scanner;
 mod session;
 mod upgrade;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use plenary_proto::scanner::Violation;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::select;
 use tokio::sync::watch;
@@ -18,7 +19,6 @@ use tracing::debug;
 use super::gate::Slot;
 use super::guard::{Guarded, violation};
 use super::outbox::{Cut, CutWatch, Inbox};
-use super::scanner::Violation;
 use super::session::{Closing, End, Next, Session, Step};
 
 /// For the last frames and the close frame to go out and be answered.

@@ -4,10 +4,9 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use plenary_proto::scanner::{Rules, Scanner, Violation};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
-
-use super::scanner::{Rules, Scanner, Violation};
 
 /// Bytes of the HTTP request that asks for the upgrade: ten times what a client sends.
 const UPGRADE_REQUEST: usize = 4096;
@@ -86,7 +85,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
                     Ok(())
                 }
             }
-            Stage::Frames(scanner) => scanner.scan(came, this.heard),
+            Stage::Frames(scanner) => scanner.scan(came, this.heard.into_std()),
         };
         Poll::Ready(verdict.map_err(|violation| {
             // Nothing of what came is delivered.

@@ -3,6 +3,7 @@
 use plenary_certs::tls::exporter;
 use plenary_proto::limits::{BULK_MESSAGE, CONTROL_FRAMES_PER_SECOND, FRAGMENTS};
 use plenary_proto::limits::{FRAME_BEFORE_OK, READ_BUFFER, SUBPROTOCOL};
+use plenary_proto::scanner::Rules;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -15,7 +16,6 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
 use super::guard::Guarded;
-use super::scanner::Rules;
 
 /// Small frames are gathered up to so many bytes before they are written.
 const WRITE_BUFFER: usize = 8 * 1024;

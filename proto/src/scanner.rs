@@ -4,13 +4,11 @@
 //! empty ones pass in half a second) nor control frames, and its limits cannot be changed once
 //! the connection stands. So every byte passes here first. Payloads are skipped, not kept.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Payload bytes a control frame may have (RFC 6455 section 5.5).
 const CONTROL_PAYLOAD: u64 = 125;
-/// Longest header a client sends: 2 bytes, 8 of length, 4 of mask.
+/// Longest header: 2 bytes, 8 of length, 4 of mask.
 const MAX_HEADER: usize = 14;
 /// The window in which control frames are counted.
 const WINDOW: Duration = Duration::from_secs(1);

@@ -1,0 +1,20 @@
+//! The network: what moves frames between the engine and the server. All waiting happens here.
+//!
+//! ```text
+//! Credentials --open--> Connection --split--> Sender / Receiver
+//!   TCP, TLS (pinned CA), upgrade, HELLO, AUTH or KNOCK, OK: within ten seconds
+//! ```
+//!
+//! The certificate is the outer door only: the server proves its key in OK, over the TLS exporter.
+
+mod connection;
+mod guard;
+mod opening;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use connection::Connection;
+pub(crate) use opening::{Credentials, Expected, OpenerKey, open};

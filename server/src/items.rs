@@ -9,6 +9,9 @@
 //!
 //! A chunk counts when its bytes are on disk and its line in `done` is. The hashes in `done` give
 //! the root at the commit without reading everything back. What a crash cut off is put again.
+//!
+//! A commit renames: handing the bytes to an object store crate over a local folder would write
+//! every item twice. An S3-compatible engine is another implementation of the same seam.
 
 mod about;
 mod upload;

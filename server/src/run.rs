@@ -21,6 +21,8 @@ use crate::items::FolderItems;
 use crate::net::{Registry, serve};
 use crate::service::Plenary;
 
+/// Files that the store, items under way and logs need beside connections.
+const OWN_FILES: u64 = 1024;
 /// How often the age of the certificate is looked at.
 const RENEWAL_CHECK: Duration = Duration::from_secs(3600);
 /// How often abandoned uploads are looked for.
@@ -36,6 +38,7 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     let (stop, stopping) = watch::channel(false);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    raise_open_files(config.limits.connections);
     let started = now();
     let folder = Arc::new(Folder::open(&config.data, started)?);
     let registry = Registry::new();
@@ -81,6 +84,28 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     tokio::task::spawn_blocking(move || store.close()).await??;
     info!("ended");
     Ok(())
+}
+
+/// Every connection needs a file descriptor; the usual soft limit of 1,024 is far below what the
+/// system allows. What is beyond its hard limit only an administrator can raise.
+fn raise_open_files(connections: usize) {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    let wanted = connections as u64 + OWN_FILES;
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    limit.current = Some(limit.maximum.map_or(wanted, |maximum| maximum.min(wanted)));
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        warn!(%error, "cannot raise the limit of open files");
+    }
+    if limit.current < Some(wanted) {
+        let files = limit.current;
+        warn!(
+            files,
+            wanted, "not enough open files for limits.connections: raise the hard limit"
+        );
+    }
 }
 
 /// What the founder needs: into a file, and, at the first start, onto the screen.

@@ -12,18 +12,24 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 
-use futures_util::StreamExt;
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use plenary_certs::handshake::{Opener, Transcript};
 use plenary_certs::invitation::Invitation;
-use plenary_certs::tls::client_config;
-use plenary_proto::codec::decode_server;
-use plenary_proto::reply::ServerFrame;
+use plenary_certs::tls::{Authority, Reloadable, client_config, exporter, server_config};
+use plenary_proto::codec::{decode_server, encode_client};
+use plenary_proto::ids::Digest;
+use plenary_proto::reply::{Code, ServerFrame};
+use plenary_proto::request::{ClientFrame, Knock};
+use plenary_server::clock::now;
 use plenary_server::folder::Founder;
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_tungstenite::client_async;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::{WebSocketStream, client_async};
 
 struct Server {
     process: Child,
@@ -99,20 +105,31 @@ fn run(command: &mut Command) -> (i32, String) {
     )
 }
 
-/// Connects as the founder would, and returns the first message.
-async fn first_frame(founder: &Founder, port: u16) -> ServerFrame {
+async fn connect_tls(founder: &Founder, port: u16) -> TlsStream<TcpStream> {
     let config = client_config(founder.ca_pin.parse().unwrap()).unwrap();
     let tcp = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
-    let tls = TlsConnector::from(config).connect(name, tcp).await.unwrap();
+    TlsConnector::from(config).connect(name, tcp).await.unwrap()
+}
+
+/// Connects as the founder would.
+async fn connect(founder: &Founder, port: u16) -> WebSocketStream<TlsStream<TcpStream>> {
     let mut request = "wss://localhost/".into_client_request().unwrap();
     let headers = request.headers_mut();
     headers.insert("sec-websocket-protocol", "plenary.v1".parse().unwrap());
-    let (mut socket, _) = client_async(request, tls).await.unwrap();
+    let tls = connect_tls(founder, port).await;
+    client_async(request, tls).await.unwrap().0
+}
+
+async fn message(socket: &mut WebSocketStream<TlsStream<TcpStream>>) -> Bytes {
     match socket.next().await {
-        Some(Ok(Message::Binary(bytes))) => decode_server(bytes).unwrap(),
+        Some(Ok(Message::Binary(bytes))) => bytes,
         other => panic!("no frame: {other:?}"),
     }
+}
+
+async fn first_frame(founder: &Founder, port: u16) -> ServerFrame {
+    decode_server(message(&mut connect(founder, port).await).await).unwrap()
 }
 
 #[tokio::test]
@@ -153,6 +170,66 @@ async fn the_first_start_makes_what_the_second_finds() {
     assert_eq!(again.id, invitation.id);
     server.signal("-INT");
     assert_eq!(server.wait().0.code(), Some(0));
+}
+
+/// What a knock says: HELLO as received, and the channel binding as this side sees it.
+fn knock(invitation: &Invitation, hello: &[u8], binding: &[u8; 32]) -> Message {
+    let nonce = Digest([7; 32]);
+    let opener = Opener::Guest(invitation.id);
+    let transcript = Transcript::new(hello, binding, opener, &nonce);
+    let mac = transcript.knock_mac(&invitation.knock_key().unwrap());
+    Message::Binary(encode_client(ClientFrame::Knock(Knock {
+        invitation: invitation.id,
+        nonce,
+        mac,
+    })))
+}
+
+/// Knocks as the founder, at this port.
+async fn knock_at(founder: &Founder, port: u16) -> ServerFrame {
+    let invitation = Invitation::parse(founder.invitation.as_ref().unwrap()).unwrap();
+    let mut socket = connect(founder, port).await;
+    let hello = message(&mut socket).await;
+    let binding = exporter(socket.get_ref().get_ref().1).unwrap();
+    let knock = knock(&invitation, &hello, &binding);
+    socket.send(knock).await.unwrap();
+    decode_server(message(&mut socket).await).unwrap()
+}
+
+/// A relay between a client and the server, with a certificate of the very same CA: it sees and
+/// hands on every message, both ways.
+async fn relay(data: &Path, founder: Founder, port: u16) -> u16 {
+    let authority = Authority::open(data).unwrap().unwrap();
+    let identity = authority.issue(&["localhost".to_owned()], now()).unwrap();
+    let acceptor = TlsAcceptor::from(server_config(Reloadable::new(identity)).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let mut client = acceptor.accept(tcp).await.unwrap();
+        let mut server = connect_tls(&founder, port).await;
+        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+    });
+    at
+}
+
+#[tokio::test]
+async fn a_relay_with_a_valid_certificate_cannot_authenticate() {
+    let base = tempfile::tempdir().unwrap();
+    let data = base.path().join("data");
+    let mut server = Server::start(&data);
+    let told = founder(&data);
+    // The same knock straight to the server opens.
+    let opened = knock_at(&told, server.port).await;
+    assert!(matches!(opened, ServerFrame::Ok(_)), "{opened:?}");
+    let between = relay(&data, told.clone(), server.port).await;
+    let refused = knock_at(&told, between).await;
+    assert!(
+        matches!(&refused, ServerFrame::Refused(failure) if failure.code == Code::Unauthenticated),
+        "{refused:?}"
+    );
+    server.signal("-TERM");
+    assert!(server.process.wait().unwrap().success());
 }
 
 #[tokio::test]

@@ -1,16 +1,29 @@
-//! The Plenary client library.
+//! The Plenary client library: what an application needs to take part in a network.
+//!
+//! ```text
+//! application --> Client --> driver --> Engine (synchronous, no I/O) --> Store (SQLCipher)
+//!                              |
+//!                              +--> net (TLS, WebSocket) --> server
+//! ```
+//!
+//! [`Client`] is the handle: open a profile, enter channels, send, read, hand over files, and for
+//! the Board: draft, submit. What a message says is in [`content`].
 #![forbid(unsafe_code)]
 
+mod client;
 pub mod content;
 mod engine;
 mod error;
 pub mod files;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the client handle is being built on it"
-)]
 mod net;
 mod store;
 
+pub use client::{
+    Admission, Audience, BoardKeyFile, BoardPerson, Builder, ChannelInfo, Client, Consumer, Events,
+    Founding, Joining, MemberInfo, Message, NewChannel, Outgoing, PendingAdmission, Person,
+    Presence, Requested, Status,
+};
+pub use engine::Event;
 pub use error::{Error, ErrorKind};
+pub use plenary_certs::ledger::{Capacity, EntryRule, Reason, Standing};
+pub use plenary_proto::{ids, label::Label};

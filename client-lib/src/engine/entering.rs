@@ -489,7 +489,7 @@ impl Engine {
             }
             (Ok(_), _) => Ok(()),
             (Err(failure), Kind::Enter) => self.entry_refused(now, id, failure),
-            (Err(failure), _) => self.change_refused(now, id, failure),
+            (Err(failure), _) => self.change_refused(now, id, &failure),
         }
     }
 }

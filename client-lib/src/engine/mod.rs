@@ -21,6 +21,7 @@ mod reading;
 mod roster;
 mod sync;
 mod upkeep;
+mod view;
 
 #[cfg(test)]
 mod tests;

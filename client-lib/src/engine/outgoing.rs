@@ -148,7 +148,7 @@ impl Engine {
                 self.advance(now, id)
             }
             Ok(_) => Ok(()),
-            Err(failure) => self.message_refused(now, id, message, failure),
+            Err(failure) => self.message_refused(now, id, message, &failure),
         }
     }
 
@@ -157,7 +157,7 @@ impl Engine {
         now: UnixMillis,
         id: ChannelId,
         message: ClientId,
-        failure: Failure,
+        failure: &Failure,
     ) -> Result<(), Error> {
         match failure.code {
             Code::StaleEpoch | Code::Conflict => {
@@ -176,7 +176,7 @@ impl Engine {
             }
             Code::NotAllowed => {
                 // Perhaps removed: the log says so. If it does not, the message fails.
-                self.fail(message, &failure)?;
+                self.fail(message, failure)?;
                 self.read_on(id);
                 Ok(())
             }
@@ -187,7 +187,7 @@ impl Engine {
             | Code::Quota
             | Code::Trimmed
             | Code::Exists => {
-                self.fail(message, &failure)?;
+                self.fail(message, failure)?;
                 self.advance(now, id)
             }
         }

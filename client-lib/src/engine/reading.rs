@@ -81,7 +81,9 @@ impl Engine {
             return Ok(());
         }
         channel.server = channel.server.max(record.seq);
-        if !channel.reading && record.seq == channel.row.head.seq.next() {
+        // A record too large to be pushed comes without its bytes.
+        let usable = !channel.reading && !channel.stuck && !record.bytes.is_empty();
+        if usable && record.seq == channel.row.head.seq.next() {
             self.take(now, id, vec![record])?;
         }
         self.advance(now, id)
@@ -233,7 +235,7 @@ impl Engine {
             });
             match (result, failed_at) {
                 (Ok((step, row)), _) => {
-                    self.tell(id, step, row);
+                    self.tell(id, step, &row);
                     return Ok((end, stop));
                 }
                 (Err(_), Some((index, why))) => {
@@ -258,7 +260,7 @@ impl Engine {
         Ok(())
     }
 
-    fn tell(&mut self, id: ChannelId, step: Step, row: ChannelRow) {
+    fn tell(&mut self, id: ChannelId, step: Step, row: &ChannelRow) {
         for what in step.alarms {
             self.alarm(Some(id), what);
         }

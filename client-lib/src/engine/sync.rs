@@ -135,7 +135,7 @@ impl Engine {
     }
 
     /// Verifies and stores statements: each in memory and on disk, or the rest not at all.
-    fn append_statements(&mut self, statements: &[bytes::Bytes]) -> Result<(), Error> {
+    pub(crate) fn append_statements(&mut self, statements: &[bytes::Bytes]) -> Result<(), Error> {
         let store = self.store.clone();
         store.atomic(|| {
             for signed in statements {
@@ -190,10 +190,11 @@ impl Engine {
     }
 
     fn go_online(&mut self) {
-        if !self
+        let own = self.ledger_head().seq;
+        if self
             .server
             .as_ref()
-            .is_some_and(|hello| hello.ledger.seq <= self.ledger_head().seq)
+            .is_none_or(|hello| hello.ledger.seq > own)
         {
             return;
         }

@@ -1,1 +1,739 @@
-//! Tests.
+//! Engines against the real server core over the memory store, in one thread and with a clock that
+//! the test moves.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use plenary_certs::{
+    handshake::{Opener, Transcript},
+    invitation::Invitation,
+    ledger::{
+        Admit, Body, Capacity, ChannelBody, DeviceBody, EntryRule, Ledger, Person, Policy, Reason,
+        Recovery, Revoke, Root, Server, SignedStatement, Target, Thresholds, Voucher, found,
+        sign_as_board,
+    },
+    profile::{RosterKey, sealing_keypair},
+    signing::SigningKey,
+};
+use plenary_core::{
+    config::Config,
+    hub::{ConnectionId, Hub, To, moved_frame},
+    items::memory::MemoryItems,
+    memory::MemoryStore,
+    network::{Network, Parts},
+    session::Session,
+    store::Moved,
+};
+use plenary_proto::{
+    codec::{Assembler, decode_server, encode_client, parts},
+    ids::*,
+    label::Label,
+    reply::{Ok as OkFrame, ServerFrame},
+    request::{Auth, ClientFrame, Knock, Purpose, Request},
+};
+use ring::rand::SystemRandom;
+use secrecy::SecretString;
+
+use super::*;
+use crate::{
+    content::{Content, Draft, fresh_salt},
+    store::identity::Identity,
+};
+
+/// Queues of the connections, as the transport would have them.
+#[derive(Default)]
+struct Queues(Mutex<BTreeMap<ConnectionId, Queue>>);
+
+struct Queue {
+    device: DeviceId,
+    member: MemberId,
+    watches: Vec<ChannelId>,
+    frames: Vec<Bytes>,
+    cut: bool,
+}
+
+impl Hub for Queues {
+    fn enter(&self, id: ConnectionId, device: DeviceId, member: MemberId, _: Purpose) {
+        let queue = Queue {
+            device,
+            member,
+            watches: vec![],
+            frames: vec![],
+            cut: false,
+        };
+        self.0.lock().unwrap().insert(id, queue);
+    }
+
+    fn watch(&self, id: ConnectionId, channels: &[ChannelId]) {
+        if let Some(queue) = self.0.lock().unwrap().get_mut(&id) {
+            queue.watches.extend(channels);
+        }
+    }
+
+    fn unwatch(&self, channel: ChannelId, devices: &[DeviceId]) {
+        for queue in self.0.lock().unwrap().values_mut() {
+            if devices.contains(&queue.device) {
+                queue.watches.retain(|watched| *watched != channel);
+            }
+        }
+    }
+
+    fn devices(&self) -> Vec<DeviceId> {
+        self.0
+            .lock()
+            .unwrap()
+            .values()
+            .map(|queue| queue.device)
+            .collect()
+    }
+
+    fn push(&self, to: To<'_>, frame: Bytes) {
+        for queue in self.0.lock().unwrap().values_mut() {
+            let meant = match to {
+                To::Everyone => true,
+                To::Device(device) => queue.device == device,
+                To::Members(members) => members.contains(&queue.member),
+            };
+            if meant {
+                queue.frames.push(frame.clone());
+            }
+        }
+    }
+
+    fn cut(&self, devices: &[DeviceId]) {
+        for queue in self.0.lock().unwrap().values_mut() {
+            queue.cut |= devices.contains(&queue.device);
+        }
+    }
+
+    fn moved(&self, moved: Moved) {
+        let frame = moved_frame(&moved);
+        for queue in self.0.lock().unwrap().values_mut() {
+            if queue.watches.contains(&moved.channel) {
+                queue.frames.push(frame.clone());
+            }
+        }
+    }
+}
+
+struct Line {
+    id: ConnectionId,
+    session: Option<Session>,
+    assembler: Assembler,
+    limit: usize,
+}
+
+struct Party {
+    engine: Engine,
+    line: Option<Line>,
+    events: Vec<Event>,
+    folder: std::path::PathBuf,
+}
+
+/// A network of some members with one device each, three of them the Board.
+struct World {
+    _folder: tempfile::TempDir,
+    network: Arc<Network>,
+    hub: Arc<Queues>,
+    now: UnixMillis,
+    board: Vec<SigningKey>,
+    ledger: Ledger,
+    parties: Vec<Party>,
+    channels: Vec<ChannelId>,
+    next_line: u64,
+}
+
+fn block<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+fn passphrase() -> SecretString {
+    SecretString::from("correct horse".to_owned())
+}
+
+impl World {
+    /// Channels: two open ones, one by GRANT; all owned by member 0.
+    fn new(members: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let random = SystemRandom::new();
+        let now = UnixMillis(1_800_000_000_000);
+        let key = || SigningKey::generate(&random).unwrap();
+        let server = key();
+        let board = vec![key(), key(), key()];
+        let network_id = NetworkId([7; 16]);
+        let hub = Arc::new(Queues::default());
+        let pair = ring::signature::Ed25519KeyPair::from_seed_unchecked(server.seed()).unwrap();
+        let network = block(Network::load(Parts {
+            store: Arc::new(MemoryStore::new()),
+            items: Arc::new(MemoryItems::new()),
+            hub: hub.clone(),
+            key: pair,
+            token_key: [3; 32],
+            config: Config::default(),
+        }))
+        .unwrap();
+
+        let mut identities = Vec::new();
+        for index in 0..members {
+            let sealing = sealing_keypair().unwrap();
+            identities.push(Identity {
+                address: "localhost:1".to_owned(),
+                ca_pin: [0; 32],
+                network: network_id.0,
+                root1: [0; 32],
+                member: [index as u8 + 1; 16],
+                device: [index as u8 + 101; 16],
+                authentication: *key().seed(),
+                mls: *key().seed(),
+                custody: *key().seed(),
+                sealing: sealing.secret().to_vec(),
+                sealing_public: sealing.public().to_vec(),
+                invitation: None,
+            });
+        }
+        let root = Root {
+            board: (0..3)
+                .map(|n| Person {
+                    member: MemberId([n as u8 + 1; 16]),
+                    key: board[n].public(),
+                })
+                .collect(),
+            thresholds: Thresholds::for_board(3),
+            heartbeat: vec![],
+            recovery: Recovery::default(),
+        };
+        let mut rest = vec![
+            Body::Policy(Policy::default()),
+            Body::Server(Server {
+                key: server.public(),
+            }),
+        ];
+        for identity in &identities {
+            rest.push(Body::Admit(Admit {
+                member: identity.member(),
+                capacity: Capacity::Member,
+                ends: None,
+                profile: Digest(identity.authentication),
+            }));
+            rest.push(Body::Device(DeviceBody {
+                device: identity.device(),
+                member: identity.member(),
+                voucher: Voucher::Board,
+                keys: identity.device_keys().unwrap(),
+            }));
+        }
+        let channels = vec![
+            ChannelId([201; 16]),
+            ChannelId([202; 16]),
+            ChannelId([203; 16]),
+        ];
+        for (channel, rule) in
+            channels
+                .iter()
+                .zip([EntryRule::Open, EntryRule::Open, EntryRule::Granted])
+        {
+            rest.push(Body::Channel(ChannelBody {
+                channel: *channel,
+                rule,
+                ceiling: Label::Amber,
+                owner: identities[0].member(),
+                profile: Digest(channel.0.repeat(2).try_into().unwrap()),
+            }));
+        }
+        let (root1, statements) = found(network_id, root, rest, now);
+        let mut parties = Vec::new();
+        for (index, mut identity) in identities.into_iter().enumerate() {
+            identity.root1 = root1.0;
+            let path = folder.path().join(index.to_string());
+            let store = Store::create(&path, &passphrase()).unwrap();
+            store.put_identity(&identity).unwrap();
+            store
+                .put_roster_key(1, RosterKey::generate(&random).unwrap().as_bytes())
+                .unwrap();
+            let engine = Engine::open(store, Box::new(SystemRandom::new())).unwrap();
+            parties.push(Party {
+                engine,
+                line: None,
+                events: vec![],
+                folder: path,
+            });
+        }
+        let mut world = Self {
+            _folder: folder,
+            network,
+            hub,
+            now,
+            board,
+            ledger: Ledger::new(network_id, root1),
+            parties,
+            channels,
+            next_line: 1,
+        };
+        world.found(&statements);
+        world
+    }
+
+    fn sign(&mut self, statement: &plenary_certs::ledger::Statement) -> Bytes {
+        let bytes = statement.encode();
+        let signatures = self.board[..2]
+            .iter()
+            .map(|key| sign_as_board(&bytes, key))
+            .collect();
+        let signed = SignedStatement::new(bytes, signatures).encode();
+        self.ledger.append(&signed).unwrap();
+        signed.into()
+    }
+
+    fn found(&mut self, statements: &[plenary_certs::ledger::Statement]) {
+        let invitation = Invitation::new(
+            "localhost:1",
+            Digest([0; 32]),
+            NetworkId([0; 16]),
+            Digest([0; 32]),
+            self.now.plus(1000),
+            &SystemRandom::new(),
+        )
+        .unwrap();
+        let verifier = invitation.knock_key().unwrap();
+        block(self.network.let_found(invitation.id, verifier)).unwrap();
+        let signed = statements
+            .iter()
+            .map(|statement| self.sign(statement))
+            .collect();
+        let (session, hello) = Session::open(
+            self.network.clone(),
+            ConnectionId(0),
+            [5; 32],
+            Digest([6; 32]),
+            self.now,
+        );
+        let nonce = Digest([8; 32]);
+        let transcript = Transcript::new(&hello[0], &[5; 32], Opener::Guest(invitation.id), &nonce);
+        let knock = Knock {
+            invitation: invitation.id,
+            nonce,
+            mac: transcript.knock_mac(&verifier),
+        };
+        let (session, frames) =
+            block(session.receive(encode_client(ClientFrame::Knock(knock)), self.now));
+        assert!(matches!(
+            decode_server(frames[0].clone()).unwrap(),
+            ServerFrame::Ok(_)
+        ));
+        let request = ClientFrame::Request(RequestId(1), Request::LedgerSubmit(signed));
+        let mut frames = Vec::new();
+        let mut session = session;
+        for frame in cut(encode_client(request), 70_000) {
+            let (next, out) = block(session.receive(frame, self.now));
+            session = next;
+            frames.extend(out);
+        }
+        let reply = decode_server(frames[0].clone()).unwrap();
+        assert!(
+            matches!(reply, ServerFrame::Reply(_, Ok(Reply::LedgerHead(_)))),
+            "{reply:?}"
+        );
+    }
+
+    /// The Board says something now, by any party that is connected.
+    fn say(&mut self, by: usize, body: Body) {
+        let statement = self.ledger.draft(body, self.now);
+        let signed = self.sign(&statement);
+        self.parties[by]
+            .engine
+            .call(Request::LedgerSubmit(vec![signed]));
+        self.run();
+    }
+
+    fn connect(&mut self, index: usize) {
+        self.disconnect(index);
+        let id = ConnectionId(self.next_line);
+        self.next_line += 1;
+        let party = &mut self.parties[index];
+        let identity = party.engine.identity().clone();
+        let (session, hello) =
+            Session::open(self.network.clone(), id, [5; 32], Digest([6; 32]), self.now);
+        let nonce = Digest([8; 32]);
+        let opener = Opener::Device(identity.device(), Purpose::Chat);
+        let key = identity.authentication_key().unwrap();
+        let signature = Transcript::new(&hello[0], &[5; 32], opener, &nonce).sign_auth(key.pair());
+        let auth = Auth {
+            device: identity.device(),
+            purpose: Purpose::Chat,
+            nonce,
+            signature,
+        };
+        let (session, frames) =
+            block(session.receive(encode_client(ClientFrame::Auth(auth)), self.now));
+        match decode_server(frames[0].clone()).unwrap() {
+            ServerFrame::Ok(OkFrame { key_packages, .. }) => {
+                let ServerFrame::Hello(hello) = decode_server(hello[0].clone()).unwrap() else {
+                    panic!("no hello")
+                };
+                let limit = hello.limits.chat_message as usize;
+                party.line = Some(Line {
+                    id,
+                    session: Some(session),
+                    assembler: Assembler::default(),
+                    limit,
+                });
+                party.engine.connected(hello, key_packages);
+            }
+            other => assert!(matches!(other, ServerFrame::Refused(_)), "{other:?}"),
+        }
+    }
+
+    fn disconnect(&mut self, index: usize) {
+        if let Some(line) = self.parties[index].line.take() {
+            self.hub.0.lock().unwrap().remove(&line.id);
+            self.parties[index].engine.disconnected();
+        }
+    }
+
+    /// Runs until nothing moves at this moment.
+    fn settle(&mut self) {
+        loop {
+            let mut moved = false;
+            for index in 0..self.parties.len() {
+                moved |= self.step(index);
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    /// Runs for some seconds of the world's time.
+    fn run(&mut self) {
+        for _ in 0..40 {
+            self.settle();
+            self.now = self.now.plus(250);
+            for party in &mut self.parties {
+                party.engine.tick(self.now).unwrap();
+            }
+        }
+        self.settle();
+    }
+
+    fn step(&mut self, index: usize) -> bool {
+        match self.parties[index].engine.poll() {
+            Some(Output::Send(id, request)) => {
+                self.transmit(index, id, request);
+                return true;
+            }
+            Some(Output::Event(event)) => {
+                self.parties[index].events.push(event);
+                return true;
+            }
+            Some(Output::Answered(_, result)) => {
+                result.unwrap();
+                return true;
+            }
+            Some(Output::Distrust(error)) => panic!("distrust: {error}"),
+            None => {}
+        }
+        let Some(line) = &self.parties[index].line else {
+            return false;
+        };
+        let (frames, cut) = match self.hub.0.lock().unwrap().get_mut(&line.id) {
+            Some(queue) => (std::mem::take(&mut queue.frames), queue.cut),
+            None => (vec![], false),
+        };
+        let moved = !frames.is_empty() || cut;
+        for frame in frames {
+            self.deliver(index, frame);
+        }
+        if cut {
+            self.disconnect(index);
+        }
+        moved
+    }
+
+    fn transmit(&mut self, index: usize, id: RequestId, request: Request) {
+        let Some(line) = &self.parties[index].line else {
+            return;
+        };
+        let frame = encode_client(ClientFrame::Request(id, request));
+        for part in cut(frame, line.limit) {
+            let Some(line) = &mut self.parties[index].line else {
+                return;
+            };
+            let session = line.session.take().unwrap();
+            let (next, frames) = block(session.receive(part, self.now));
+            let closed = matches!(next, Session::Closed(_));
+            line.session = Some(next);
+            for frame in frames {
+                self.deliver(index, frame);
+            }
+            if closed {
+                self.disconnect(index);
+            }
+        }
+    }
+
+    fn deliver(&mut self, index: usize, frame: Bytes) {
+        let now = self.now;
+        let party = &mut self.parties[index];
+        let Some(line) = &mut party.line else { return };
+        let frame = match decode_server(frame).unwrap() {
+            ServerFrame::Part(part) => match line.assembler.push(&part).unwrap() {
+                Some(whole) => decode_server(whole).unwrap(),
+                None => return,
+            },
+            frame => frame,
+        };
+        match frame {
+            ServerFrame::Reply(id, reply) => party.engine.reply(now, id, reply).unwrap(),
+            ServerFrame::Push(push) => party.engine.push(now, push).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn enter_all(&mut self, channel: ChannelId) {
+        for party in &mut self.parties {
+            party.engine.enter(self.now, channel).unwrap();
+        }
+        self.run();
+    }
+
+    fn send(&mut self, index: usize, channel: ChannelId, text: &str) -> ClientId {
+        let content = Draft::text(text)
+            .into_content(fresh_salt().unwrap())
+            .unwrap();
+        self.parties[index]
+            .engine
+            .send(self.now, channel, &content.encode().unwrap())
+            .unwrap()
+    }
+
+    fn texts(&self, index: usize, channel: ChannelId) -> Vec<String> {
+        let rows = self.parties[index]
+            .engine
+            .store
+            .messages(channel, Seq(0), 10_000)
+            .unwrap();
+        rows.iter()
+            .map(|row| {
+                let content = Content::decode(&row.content).unwrap();
+                match content.kind() {
+                    crate::content::Kind::Text { text, .. } => text.to_owned(),
+                    other => format!("{other:?}"),
+                }
+            })
+            .collect()
+    }
+
+    /// As after a crash: the store is all that is left.
+    fn restart(&mut self, index: usize) {
+        self.disconnect(index);
+        let party = self.parties.remove(index);
+        let folder = party.folder.clone();
+        drop(party);
+        let store = Store::open(&folder, &passphrase()).unwrap();
+        let engine = Engine::open(store, Box::new(SystemRandom::new())).unwrap();
+        self.parties.insert(
+            index,
+            Party {
+                engine,
+                line: None,
+                events: vec![],
+                folder,
+            },
+        );
+    }
+
+    fn alarms(&self) -> Vec<&Event> {
+        let events = self.parties.iter().flat_map(|party| &party.events);
+        events
+            .filter(|event| matches!(event, Event::Alarm { .. }))
+            .collect()
+    }
+}
+
+fn cut(frame: Bytes, limit: usize) -> Vec<Bytes> {
+    match parts(&frame, limit) {
+        None => vec![frame],
+        Some(parts) => parts
+            .map(|part| encode_client(ClientFrame::Part(part)))
+            .collect(),
+    }
+}
+
+fn connected(members: usize) -> World {
+    let mut world = World::new(members);
+    (0..members).for_each(|index| world.connect(index));
+    world.run();
+    world
+}
+
+#[test]
+fn members_enter_an_open_channel_and_read_the_same_in_the_same_order() {
+    let mut world = connected(4);
+    let channel = world.channels[0];
+    world.enter_all(channel);
+    for round in 0..5 {
+        for index in 0..4 {
+            world.send(index, channel, &format!("{round} by {index}"));
+        }
+        world.settle();
+    }
+    world.run();
+    let first = world.texts(0, channel);
+    assert_eq!(first.len(), 20);
+    for index in 0..4 {
+        assert_eq!(world.texts(index, channel), first);
+        let own: Vec<_> = first
+            .iter()
+            .filter(|text| text.ends_with(&index.to_string()))
+            .collect();
+        assert!(own.is_sorted(), "{own:?}");
+        assert_eq!(world.parties[index].engine.store.queued(None).unwrap(), 0);
+    }
+    assert_eq!(world.alarms(), [] as [&Event; 0]);
+}
+
+#[test]
+fn what_is_sent_offline_arrives_later_and_who_was_away_catches_up() {
+    let mut world = connected(3);
+    let channel = world.channels[0];
+    world.enter_all(channel);
+    world.disconnect(2);
+    for number in 0..300 {
+        world.send(number % 2, channel, &number.to_string());
+        world.settle();
+    }
+    world.send(2, channel, "from afar");
+    world.run();
+    assert_eq!(world.texts(2, channel).len(), 0);
+    world.restart(2);
+    world.connect(2);
+    world.run();
+    let all = world.texts(0, channel);
+    assert_eq!(all.len(), 301);
+    assert_eq!(all.last().map(String::as_str), Some("from afar"));
+    assert_eq!(world.texts(1, channel), all);
+    assert_eq!(world.texts(2, channel), all);
+    assert_eq!(world.alarms(), [] as [&Event; 0]);
+}
+
+#[test]
+fn a_revoked_device_is_removed_and_reads_nothing_more() {
+    let mut world = connected(4);
+    let channel = world.channels[0];
+    world.enter_all(channel);
+    world.send(3, channel, "before");
+    world.run();
+    let target = Target::Member(MemberId([4; 16]));
+    world.disconnect(1);
+    let late = world.send(1, channel, "queued while away");
+    world.say(
+        0,
+        Body::Revoke(Revoke {
+            target,
+            reason: Reason::Left,
+        }),
+    );
+    assert!(world.parties[3].line.is_none(), "its session is cut");
+    world.connect(1);
+    world.run();
+    world.send(0, channel, "after");
+    world.run();
+    for index in 0..3 {
+        assert_eq!(
+            world.texts(index, channel),
+            ["before", "queued while away", "after"]
+        );
+        let devices = world.parties[index].engine.devices_in(channel).unwrap();
+        assert!(!devices.contains(&DeviceId([104; 16])));
+    }
+    world.connect(3);
+    world.run();
+    assert!(world.parties[3].line.is_none(), "it is not admitted again");
+    assert_eq!(world.texts(3, channel), ["before"]);
+    assert!(
+        world.parties[1]
+            .engine
+            .store
+            .message_of(late)
+            .unwrap()
+            .is_some()
+    );
+    assert_eq!(world.alarms(), [] as [&Event; 0]);
+}
+
+#[test]
+fn a_direct_channel_holds_those_whom_its_founder_named() {
+    let mut world = connected(4);
+    let with = [MemberId([2; 16]), MemberId([3; 16])];
+    let direct = world.parties[0].engine.direct(world.now, &with).unwrap();
+    world.run();
+    world.send(0, direct, "between us");
+    world.send(2, direct, "yes");
+    world.run();
+    for index in 0..3 {
+        let mut texts = world.texts(index, direct);
+        texts.sort();
+        assert_eq!(texts, ["between us", "yes"], "{index}");
+    }
+    assert!(world.parties[3].engine.devices_in(direct).is_err());
+    assert_eq!(world.alarms(), [] as [&Event; 0]);
+}
+
+#[test]
+fn a_granted_channel_is_entered_by_grant_only() {
+    let mut world = connected(3);
+    let channel = world.channels[2];
+    world.enter_all(channel);
+    let inside = world.parties[0].engine.devices_in(channel).unwrap();
+    assert_eq!(inside, [DeviceId([101; 16])], "the owner alone");
+    let member = MemberId([2; 16]);
+    let grant = plenary_certs::ledger::Grant {
+        channel,
+        member,
+        granted: true,
+    };
+    world.say(0, Body::Grant(grant));
+    world.send(0, channel, "welcome");
+    world.run();
+    assert_eq!(world.texts(1, channel), ["welcome"]);
+    assert!(world.parties[2].engine.devices_in(channel).is_err());
+}
+
+#[test]
+fn a_restart_after_every_step_of_a_conversation_loses_and_doubles_nothing() {
+    let mut world = connected(3);
+    let channel = world.channels[0];
+    world.enter_all(channel);
+    let mut sent = HashMap::new();
+    for number in 0..60_usize {
+        let index = number % 3;
+        sent.insert(world.send(index, channel, &number.to_string()), number);
+        // A crash of the sender after so many steps of its own.
+        for _ in 0..number {
+            if !world.step(index) {
+                break;
+            }
+        }
+        world.restart(index);
+        world.connect(index);
+        if number % 7 == 0 {
+            world.run();
+        }
+    }
+    world.run();
+    let mut all = world.texts(0, channel);
+    assert_eq!(world.texts(1, channel), all);
+    assert_eq!(world.texts(2, channel), all);
+    all.sort_by_key(|text| text.parse::<usize>().unwrap());
+    assert_eq!(
+        all,
+        (0..60).map(|number| number.to_string()).collect::<Vec<_>>()
+    );
+    assert_eq!(world.alarms(), [] as [&Event; 0]);
+}

@@ -217,7 +217,7 @@ impl Engine {
         &mut self,
         now: UnixMillis,
         id: ChannelId,
-        failure: Failure,
+        failure: &Failure,
     ) -> Result<(), Error> {
         match failure.code {
             Code::RateLimited | Code::Unavailable => {

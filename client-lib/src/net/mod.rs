@@ -8,7 +8,9 @@
 //! The certificate is the outer door only: the server proves its key in OK, over the TLS exporter.
 
 mod connection;
+pub(crate) mod driver;
 mod guard;
+pub(crate) mod guest;
 mod opening;
 
 #[cfg(test)]
@@ -16,5 +18,5 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use connection::Connection;
+pub(crate) use connection::{Connection, Receiver, Sender};
 pub(crate) use opening::{Credentials, Expected, OpenerKey, open};

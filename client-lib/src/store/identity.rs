@@ -1,16 +1,27 @@
 //! Who this profile is: network, server, device and its secret keys; roster keys and profiles.
 
+use std::sync::Arc;
+
 use minicbor::{Decode, Encode};
 use plenary_certs::{
     ledger::DeviceKeys,
     signing::{KeyError, SigningKey},
 };
-use plenary_proto::ids::{DeviceId, Digest, InvitationId, MemberId, NetworkId};
+use plenary_proto::{
+    ids::{DeviceId, Digest, InvitationId, MemberId, NetworkId},
+    request::Purpose,
+};
 use rusqlite::{OptionalExtension, params};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::{Store, column};
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    net::{Credentials, OpenerKey},
+};
+
+/// A key out of the store, erased when dropped.
+pub(crate) type StoredKey = Zeroizing<[u8; 32]>;
 
 const KEY: &str = "identity";
 
@@ -94,6 +105,19 @@ impl Identity {
         key(&self.authentication)
     }
 
+    /// To open a connection as this device.
+    pub(crate) fn credentials(&self, purpose: Purpose) -> Result<Credentials, Error> {
+        Ok(Credentials {
+            address: self.address.clone(),
+            ca_pin: self.ca_pin(),
+            opener: OpenerKey::Device {
+                device: self.device(),
+                purpose,
+                key: Arc::new(self.authentication_key()?),
+            },
+        })
+    }
+
     pub(crate) fn mls_key(&self) -> Result<SigningKey, Error> {
         key(&self.mls)
     }
@@ -163,7 +187,7 @@ impl Store {
     }
 
     /// Roster keys, newest first.
-    pub(crate) fn roster_keys(&self) -> Result<Vec<(u32, Zeroizing<[u8; 32]>)>, Error> {
+    pub(crate) fn roster_keys(&self) -> Result<Vec<(u32, StoredKey)>, Error> {
         let connection = self.lock();
         let mut query =
             connection.prepare_cached("SELECT generation, key FROM roster_key ORDER BY 1 DESC")?;

@@ -4,6 +4,7 @@ use mls_rs::{
     MlsMessage, MlsMessageDescription,
     group::{CommitEffect, CommitSecrets, ContentType, ReceivedMessage, Sender},
 };
+use mls_rs_core::time::MlsTime;
 use plenary_certs::mls::{
     auth_data::AuthData,
     context::{ChannelContext, Rule},
@@ -269,7 +270,8 @@ impl Group {
         let mut builder = self
             .group
             .commit_builder()
-            .authenticated_data(data.encode());
+            .authenticated_data(data.encode())
+            .commit_time(MlsTime::from(data.time.0 / 1000));
         for package in add {
             let package = MlsMessage::from_bytes(package)?;
             let device = package

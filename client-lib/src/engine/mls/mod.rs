@@ -46,7 +46,7 @@ use plenary_proto::{
     limits,
 };
 
-pub(crate) use group::{Group, OwnCommit, Processed};
+pub(crate) use group::{Group, Processed};
 use storage::{Groups, KeyPackages};
 
 use crate::store::Store;

@@ -1,0 +1,216 @@
+//! The handle that applications hold.
+
+mod board;
+mod consumer;
+mod discuss;
+mod people;
+mod profile;
+
+use std::{path::PathBuf, time::Duration};
+
+use plenary_certs::ledger::Standing;
+use plenary_proto::ids::{DeviceId, LedgerSeq, MemberId, NetworkId};
+use ring::rand::SystemRandom;
+use secrecy::SecretString;
+use tokio::sync::broadcast;
+
+pub use board::{BoardKeyFile, NewChannel, PendingAdmission, Requested};
+pub use consumer::Consumer;
+pub use discuss::{ChannelInfo, Message, Outgoing, Presence};
+pub use people::{Audience, MemberInfo};
+pub use profile::{Admission, BoardPerson, Founding, Joining, Person};
+
+use crate::{
+    engine::{Engine, Event},
+    error::{Error, ErrorKind},
+    net::driver::Driver,
+    store::Store,
+};
+
+/// A profile on the network: discuss, hand over files, follow the ledger.
+///
+/// Cheap to clone; all clones share one connection and one store. Works offline: what is sent is
+/// kept and goes out when the server is back. Dropping the last clone closes the profile.
+#[derive(Clone)]
+pub struct Client {
+    driver: Driver,
+    device: DeviceId,
+    member: MemberId,
+    network: NetworkId,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Client({:?}, {:?})", self.member, self.device)
+    }
+}
+
+/// Opens, founds or joins: see [`Client::builder`].
+#[derive(Debug, Clone)]
+pub struct Builder {
+    folder: PathBuf,
+    passphrase: SecretString,
+    online: bool,
+}
+
+/// How a client is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// The network.
+    pub network: NetworkId,
+    /// This member.
+    pub member: MemberId,
+    /// This device.
+    pub device: DeviceId,
+    /// What the ledger says of this device.
+    pub standing: Standing,
+    /// Authenticated, the ledger verified up to the server's.
+    pub online: bool,
+    /// Statements verified.
+    pub ledger: LedgerSeq,
+    /// Messages waiting to be acknowledged by the server.
+    pub queued: u64,
+    /// Messages stored here.
+    pub messages: u64,
+}
+
+impl Client {
+    /// Begins with the profile's folder and the passphrase that seals it.
+    pub fn builder(folder: impl Into<PathBuf>, passphrase: SecretString) -> Builder {
+        Builder {
+            folder: folder.into(),
+            passphrase,
+            online: true,
+        }
+    }
+
+    /// The network.
+    pub fn network(&self) -> NetworkId {
+        self.network
+    }
+
+    /// This member.
+    pub fn member(&self) -> MemberId {
+        self.member
+    }
+
+    /// This device.
+    pub fn device(&self) -> DeviceId {
+        self.device
+    }
+
+    /// How it is now.
+    pub async fn status(&self) -> Result<Status, Error> {
+        let (network, member, device) = (self.network, self.member, self.device);
+        self.driver
+            .run(move |engine, now| {
+                Ok(Status {
+                    network,
+                    member,
+                    device,
+                    standing: engine.standing(now),
+                    online: engine.is_online(),
+                    ledger: engine.ledger_seq(),
+                    queued: engine.store().queued(None)?,
+                    messages: engine.store().message_count()?,
+                })
+            })
+            .await
+    }
+
+    /// News from now on. A reader that falls behind loses the oldest; what they tell of stays in
+    /// the store.
+    pub fn events(&self) -> Events {
+        Events(self.driver.events())
+    }
+
+    /// Waits until the connection stands and the ledger is verified up to the server's.
+    ///
+    /// Errors: [`ErrorKind::Offline`] after `patience`; [`ErrorKind::Trust`] or
+    /// [`ErrorKind::Unauthenticated`] as soon as that is known.
+    pub async fn online(&self, patience: Duration) -> Result<(), Error> {
+        let mut events = self.events();
+        let wait = async {
+            loop {
+                if self.driver.run(|engine, _| Ok(engine.is_online())).await? {
+                    return Ok(());
+                }
+                let hopeless = |error: &Error| {
+                    matches!(error.kind(), ErrorKind::Trust | ErrorKind::Unauthenticated)
+                };
+                if let Some(error) = self.driver.trouble().filter(hopeless) {
+                    return Err(error);
+                }
+                // Bounded: trouble is no event.
+                let _ = tokio::time::timeout(Duration::from_millis(100), events.next()).await;
+            }
+        };
+        tokio::time::timeout(patience, wait)
+            .await
+            .unwrap_or_else(|_| {
+                Err(self.driver.trouble().unwrap_or_else(|| {
+                    Error::new(
+                        ErrorKind::Offline,
+                        "the server could not be reached in time",
+                    )
+                }))
+            })
+    }
+
+    /// Stops: the store is closed when this returns.
+    pub async fn close(self) {
+        self.driver.close().await;
+    }
+}
+
+/// News of a client: see [`Client::events`].
+#[derive(Debug)]
+pub struct Events(broadcast::Receiver<Event>);
+
+impl Events {
+    /// The next one; `None` once the client is closed.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            match self.0.recv().await {
+                Ok(event) => return Some(event),
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    }
+}
+
+impl Builder {
+    /// Stays away from the network: reads what is stored, queues what is sent.
+    pub fn offline(mut self) -> Self {
+        self.online = false;
+        self
+    }
+
+    /// Opens a profile.
+    ///
+    /// Errors: [`ErrorKind::NotAProfile`], [`ErrorKind::WrongPassphrase`], [`ErrorKind::InUse`],
+    /// [`ErrorKind::Store`].
+    pub async fn open(self) -> Result<Client, Error> {
+        let Self {
+            folder,
+            passphrase,
+            online,
+        } = self;
+        let (identity, driver) = Driver::start(
+            move || {
+                let store = Store::open(&folder, &passphrase)?;
+                Engine::open(store, Box::new(SystemRandom::new()))
+            },
+            online,
+        )
+        .await?;
+        Ok(Client {
+            driver,
+            device: identity.device(),
+            member: identity.member(),
+            network: identity.network(),
+        })
+    }
+}

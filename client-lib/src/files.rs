@@ -28,6 +28,34 @@
 //! if its plaintext has that hash. Otherwise the file has changed: new key, new item.
 //! **Resume, receiving.** What is in the `.part` file is verified against its own journal, and taken
 //! up at the first chunk that is not as it was.
+//!
+//! ```
+//! use plenary_client::files::{Incoming, Manifest, Outgoing, Plan};
+//! use std::{fs, fs::File};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let (path, journal) = (folder.path().join("report.txt"), folder.path().join("journal"));
+//! # fs::write(&path, "what we found")?;
+//! let plan = Plan::of_file(&path, "text/plain")?;
+//! let mut outgoing = Outgoing::create(File::open(&path)?, &journal, &plan)?;
+//! let mut server = Vec::new();
+//! while let Some(chunk) = outgoing.next_chunk()? {
+//!     server.push(chunk.bytes);
+//! }
+//! let manifest = outgoing.finish()?.encode();
+//!
+//! let manifest = Manifest::decode(&manifest)?;
+//! # let inbox = tempfile::tempdir()?;
+//! let mut incoming = Incoming::create(inbox.path(), &manifest)?;
+//! while incoming.next() < manifest.layout().chunks() {
+//!     let index = incoming.next();
+//!     incoming.write(index, &mut server[index as usize])?;
+//! }
+//! let path = incoming.finish()?;
+//! assert_eq!(fs::read(path)?, b"what we found");
+//! # Ok(())
+//! # }
+//! ```
 
 mod error;
 mod incoming;

@@ -89,6 +89,9 @@ pub const PAGE_BYTES: usize = 64 * KIB;
 /// Bytes of one signed statement: a DEVICE with hybrid keys and seven signatures is below 4 KiB.
 pub const STATEMENT: usize = 16 * KIB;
 
+/// Chunks of one item: 64 GiB in the large ones, a disk image of 50 GB and its padding.
+pub const ITEM_CHUNKS: u32 = 1 << 16;
+
 /// Chunks in flight before the first must be acknowledged.
 pub const CREDIT_CHUNKS: usize = 8;
 

@@ -1,6 +1,9 @@
 //! What can go wrong with an item, by culprit.
 
-use std::io;
+use std::{
+    fs::{File, TryLockError},
+    io,
+};
 
 use super::MAX_ITEM;
 
@@ -77,6 +80,9 @@ pub enum ItemError {
     /// The journal of a transfer cannot be relied on.
     #[error("the journal of this transfer is damaged or another's: send the file as a new item")]
     Journal,
+    /// Another process, or another handle in this one, is at it.
+    #[error("this item is being transferred already: wait for it or stop it")]
+    InUse,
     /// The system gave no randomness.
     #[error("the system gave no randomness")]
     NoRandomness,
@@ -95,7 +101,19 @@ pub enum ItemError {
 
 /// Turns a system error into one that says what was being done.
 pub(super) fn io(doing: &'static str) -> impl Fn(io::Error) -> ItemError {
-    move |error| ItemError::Io {
+    move |error| io_error(doing, &error)
+}
+
+/// Keeps others from the same transfer for as long as the file is open.
+pub(super) fn lock(file: &File, doing: &'static str) -> Result<(), ItemError> {
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => ItemError::InUse,
+        TryLockError::Error(error) => io_error(doing, &error),
+    })
+}
+
+fn io_error(doing: &'static str, error: &io::Error) -> ItemError {
+    ItemError::Io {
         doing,
         kind: error.kind(),
     }

@@ -13,7 +13,11 @@ use std::{
 use plenary_proto::ids::Digest;
 use zeroize::Zeroizing;
 
-use super::{ItemError, Manifest, Opener, error::io, name};
+use super::{
+    ItemError, Manifest, Opener,
+    error::{io, lock},
+    name,
+};
 
 /// Bytes of a journal record: hash of the sealed chunk, keyed hash.
 const RECORD: usize = 32 + 32;
@@ -27,9 +31,11 @@ pub struct Incoming {
     folder: PathBuf,
     name: String,
     part: PathBuf,
-    file: File,
+    pub(super) file: File,
     journal: File,
     journal_key: Zeroizing<[u8; 32]>,
+    /// The disk refused a verified chunk: what is on it is no longer what was verified.
+    failed: Option<ItemError>,
 }
 
 impl Incoming {
@@ -66,15 +72,15 @@ impl Incoming {
     /// When it is not the chunk that is due (see [`Opener::open`]): nothing was written. When the
     /// disk refuses: drop this and resume.
     pub fn write(&mut self, index: u32, sealed: &mut [u8]) -> Result<(), ItemError> {
+        self.usable()?;
         let opened = self.opener.open(index, sealed)?;
-        self.file
-            .write_all(opened.data)
-            .map_err(io("writing the received file"))?;
         let mark = mark(&self.journal_key, index, &opened.hash, opened.data);
         let record = [*opened.hash.as_bytes(), mark].concat();
-        self.journal
-            .write_all(&record)
-            .map_err(io("writing the journal of the received file"))
+        let written = self.file.write_all(opened.data);
+        written
+            .and_then(|()| self.journal.write_all(&record))
+            .map_err(io("writing the received file"))
+            .inspect_err(|error| self.failed = Some(error.clone()))
     }
 
     /// Compares the whole with the manifest and gives the file its name: the sender's, cleaned,
@@ -85,6 +91,7 @@ impl Incoming {
     /// The `.part` file stays, except where the whole is wrong.
     pub fn finish(self) -> Result<PathBuf, ItemError> {
         let doing = "finishing the received file";
+        self.usable()?;
         match self.opener.finish() {
             Err(error @ (ItemError::Root | ItemError::Digest)) => {
                 // What is there can become right by no resume.
@@ -126,6 +133,10 @@ impl Incoming {
         remove(&journal_of(&part))
     }
 
+    fn usable(&self) -> Result<(), ItemError> {
+        self.failed.clone().map_or(Ok(()), Err)
+    }
+
     fn with(
         folder: &Path,
         manifest: &Manifest,
@@ -140,13 +151,16 @@ impl Incoming {
                 .open(path)
                 .map_err(io("creating the file to receive"))
         };
+        let file = open(&part)?;
+        lock(&file, "locking the file to receive")?;
         Ok(Self {
             opener: Opener::new(manifest)?,
             folder: folder.to_owned(),
             name,
-            file: open(&part)?,
+            file,
             journal: open(&journal_of(&part))?,
             part,
+            failed: None,
             journal_key: manifest.plan.key.journal_hash(item)?,
         })
     }

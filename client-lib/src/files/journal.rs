@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use super::{
     ItemError, ItemKey,
-    error::io,
+    error::{io, lock},
     incoming::{private, sync_folder},
     key::random,
     layout::TAG,
@@ -57,14 +57,18 @@ impl Journal {
     /// Starts a journal; the file must not be there yet.
     pub(super) fn create(path: &Path, item: ItemId, key: &ItemKey) -> Result<Self, ItemError> {
         let doing = "creating the journal";
-        let mut file = private(OpenOptions::new().read(true).write(true).create_new(true))
+        let file = private(OpenOptions::new().read(true).write(true).create_new(true))
             .open(path)
             .map_err(io(doing))?;
-        file.write_all(MAGIC).map_err(io(doing))?;
-        file.write_all(item.as_bytes()).map_err(io(doing))?;
-        file.sync_all().map_err(io(doing))?;
-        sync_folder(path).map_err(io(doing))?;
-        Self::with(file, item, key)
+        let mut journal = Self::with(file, item, key)?;
+        journal
+            .file
+            .write_all(MAGIC)
+            .and_then(|()| journal.file.write_all(item.as_bytes()))
+            .and_then(|()| journal.file.sync_all())
+            .and_then(|()| sync_folder(path))
+            .map_err(io(doing))?;
+        Ok(journal)
     }
 
     /// Takes a journal up again, showing each record to `see` in order.
@@ -80,8 +84,8 @@ impl Journal {
             .write(true)
             .open(path)
             .map_err(io(doing))?;
-        let size = file.metadata().map_err(io(doing))?.len();
         let mut journal = Self::with(file, item, key)?;
+        let size = journal.file.metadata().map_err(io(doing))?.len();
 
         let mut reader = BufReader::new(&journal.file);
         let mut header = [0; HEADER as usize];
@@ -157,7 +161,9 @@ impl Journal {
             .as_bytes()
     }
 
+    /// Two transfers by one journal could seal two plaintexts under one nonce: only one has it.
     fn with(file: File, item: ItemId, key: &ItemKey) -> Result<Self, ItemError> {
+        lock(&file, "locking the journal")?;
         Ok(Self {
             file,
             item,

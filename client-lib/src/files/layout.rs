@@ -1,12 +1,12 @@
 //! How an item of a size is cut: padding, chunks, sealed lengths. A function of the size alone.
 
-use plenary_proto::limits::{CHUNK, SMALL_CHUNK, SMALL_ITEM};
+use plenary_proto::limits::{CHUNK, ITEM_CHUNKS, SMALL_CHUNK, SMALL_ITEM};
 
 use super::ItemError;
 
-/// Bytes of the largest item: 1 TiB. Far below what AES-GCM may seal under one key, and a million
-/// chunks.
-pub const MAX_ITEM: u64 = 1 << 40;
+/// Bytes of the largest item: 60 GiB, a Padme size below what the server makes room for. Far below
+/// what AES-GCM may seal under one key, too.
+pub const MAX_ITEM: u64 = 60 << 30;
 
 /// Bytes every item is padded to at least: below, sizes would tell short notes apart.
 const SMALLEST: u64 = 4096;
@@ -17,10 +17,10 @@ pub(super) const COMMITMENT: usize = 32;
 /// Bytes of an AEAD tag.
 pub(super) const TAG: usize = 16;
 
-// Chunk 0 holds the commitment and more; the count of chunks fits the wire's 32 bits.
+// Chunk 0 holds the commitment and more; one chunk more than the bytes need may hold its overhang.
 const _: () = assert!(COMMITMENT < SMALL_CHUNK);
-const _: () = assert!(2 * MAX_ITEM / (CHUNK as u64) < u32::MAX as u64);
-const _: () = assert!(2 * SMALL_ITEM / (SMALL_CHUNK as u64) < u32::MAX as u64);
+const _: () = assert!(MAX_ITEM / (CHUNK as u64) < ITEM_CHUNKS as u64);
+const _: () = assert!(SMALL_ITEM / (SMALL_CHUNK as u64) < ITEM_CHUNKS as u64);
 
 /// How an item is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,6 +151,7 @@ mod tests {
             layout(SMALL_ITEM + 1),
             (9, 8_650_752 + 32 + 9 * 16, 1_048_592)
         );
+        assert!(layout(MAX_ITEM).0 <= ITEM_CHUNKS);
         assert_eq!(
             Layout::of(MAX_ITEM + 1),
             Err(ItemError::TooLarge { size: MAX_ITEM + 1 })

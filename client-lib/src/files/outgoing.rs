@@ -31,6 +31,8 @@ pub struct Outgoing<R> {
     known: VecDeque<([u8; 32], Digest)>,
     /// Sealed and journalled, waiting to be taken.
     ready: VecDeque<SealedChunk>,
+    /// Why it is over.
+    failed: Option<ItemError>,
 }
 
 impl<R: Read + Seek> Outgoing<R> {
@@ -47,6 +49,7 @@ impl<R: Read + Seek> Outgoing<R> {
             sealer: Sealer::new(plan.clone())?,
             known: VecDeque::new(),
             ready: VecDeque::new(),
+            failed: None,
         })
     }
 
@@ -88,6 +91,7 @@ impl<R: Read + Seek> Outgoing<R> {
             journal,
             known,
             ready: VecDeque::new(),
+            failed: None,
         })
     }
 
@@ -102,9 +106,14 @@ impl<R: Read + Seek> Outgoing<R> {
     /// When the source changed or cannot be read, or the journal cannot be written. The transfer
     /// is over then: nothing more can be taken.
     pub fn next_chunk(&mut self) -> Result<Option<SealedChunk>, ItemError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
         if self.ready.is_empty() {
             // Sealed chunks become visible only when every step succeeded.
-            self.ready = self.fill()?;
+            self.ready = self.fill().inspect_err(|error| {
+                self.failed = Some(error.clone());
+            })?;
         }
         Ok(self.ready.pop_front())
     }
@@ -114,6 +123,9 @@ impl<R: Read + Seek> Outgoing<R> {
     /// # Errors
     /// When they were not, or the file has grown meanwhile.
     pub fn finish(mut self) -> Result<Manifest, ItemError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
         if !self.ready.is_empty() {
             return Err(ItemError::Incomplete {
                 have: self.sealer.next() - self.ready.len() as u32,

@@ -197,3 +197,46 @@ fn temporary_files_are_for_the_owner_only() {
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
 }
+
+#[test]
+fn one_transfer_has_the_part_file() {
+    let (_, manifest, chunks) = sample();
+    let desk = Desk::new();
+    let mut first = Incoming::create(desk.folder.path(), &manifest).unwrap();
+    first.write(0, &mut chunks[0].bytes.clone()).unwrap();
+    let second = || Incoming::resume(desk.folder.path(), &manifest).map(|it| it.next());
+    assert_eq!(second(), Err(ItemError::InUse));
+    drop(first);
+    assert_eq!(second(), Ok(1));
+}
+
+/// A disk that is full.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_the_disk_refused_gets_no_name() {
+    let (_, manifest, chunks) = sample();
+    let desk = Desk::new();
+    let mut incoming = Incoming::create(desk.folder.path(), &manifest).unwrap();
+    incoming.write(0, &mut chunks[0].bytes.clone()).unwrap();
+    incoming.file = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let refused = incoming.write(1, &mut chunks[1].bytes.clone());
+    assert!(matches!(
+        refused,
+        Err(ItemError::Io {
+            kind: std::io::ErrorKind::StorageFull,
+            ..
+        })
+    ));
+    assert_eq!(incoming.write(2, &mut chunks[2].bytes.clone()), refused);
+    assert_eq!(incoming.finish(), Err(refused.unwrap_err()));
+    assert!(!desk.folder.path().join("sample.bin").exists());
+    assert_eq!(
+        Incoming::resume(desk.folder.path(), &manifest)
+            .unwrap()
+            .next(),
+        1
+    );
+}

@@ -1,6 +1,9 @@
 //! Sending, with stops.
 
-use std::{fs, io::Cursor};
+use std::{
+    fs,
+    io::{Cursor, Read, Seek, SeekFrom},
+};
 
 use plenary_proto::limits::SMALL_CHUNK;
 
@@ -153,4 +156,49 @@ fn a_journal_in_doubt_is_refused() {
     );
     Journal::remove(&path).unwrap();
     Journal::remove(&path).unwrap();
+}
+
+#[test]
+fn one_transfer_has_the_journal() {
+    let data = bytes(100);
+    let plan = plan("n", &data);
+    let desk = Desk::new();
+    let first = Outgoing::create(Cursor::new(&data[..]), &desk.journal(), &plan).unwrap();
+    let second = || Outgoing::resume(Cursor::new(&data[..]), &desk.journal(), &plan, 0);
+    assert!(matches!(second(), Err(ItemError::InUse)));
+    drop(first);
+    assert!(second().is_ok());
+}
+
+#[test]
+fn a_failed_transfer_stays_failed() {
+    let data = bytes(6 * SMALL_CHUNK);
+    let plan = plan("n", &data);
+    let desk = Desk::new();
+    // Shrinks behind the fifth chunk, after its size was looked at.
+    let shrinking = Shrinking(Cursor::new(&data), 5 * SMALL_CHUNK as u64);
+    let mut outgoing = Outgoing::create(shrinking, &desk.journal(), &plan).unwrap();
+    for index in 0..4 {
+        assert_eq!(outgoing.next_chunk().unwrap().unwrap().index, index);
+    }
+    for _ in 0..2 {
+        assert_eq!(outgoing.next_chunk(), Err(ItemError::SourceChanged));
+    }
+    assert_eq!(outgoing.finish(), Err(ItemError::SourceChanged));
+}
+
+/// Tells a size, and has less.
+struct Shrinking<'a>(Cursor<&'a Vec<u8>>, u64);
+
+impl Read for Shrinking<'_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let left = self.1.saturating_sub(self.0.position());
+        (&mut self.0).take(left).read(out)
+    }
+}
+
+impl Seek for Shrinking<'_> {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.0.seek(to)
+    }
 }

@@ -5,9 +5,6 @@ use plenary_proto::{ids::UnixMillis, limits, reply::Reply, request::Right};
 use super::{item_status, not_allowed};
 use crate::{error::OpError, items::Reservation, network::Network, session::BulkCaller};
 
-/// Chunks of an item: 64 GiB in the large ones.
-const CHUNKS: u64 = 1 << 16;
-
 /// What for.
 pub(crate) struct Room {
     pub size: u64,
@@ -34,7 +31,10 @@ pub(crate) async fn run(
         time: now,
     };
     let largest = limits::BULK_MESSAGE - 1024;
-    if room.chunk == 0 || room.chunk as usize > largest || reservation.chunks() > CHUNKS {
+    if room.chunk == 0
+        || room.chunk as usize > largest
+        || reservation.chunks() > limits::ITEM_CHUNKS.into()
+    {
         return Err(OpError::Malformed(
             "an item has at most 65,536 chunks, each of them fits a bulk message",
         ));

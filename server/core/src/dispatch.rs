@@ -104,3 +104,6 @@ pub(crate) async fn dispatch(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

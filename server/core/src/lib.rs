@@ -33,3 +33,6 @@ pub mod store;
 #[cfg(any(test, feature = "store-suite"))]
 pub mod store_suite;
 mod stored;
+
+#[cfg(test)]
+mod fixture;

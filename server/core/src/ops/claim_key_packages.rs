@@ -64,7 +64,7 @@ pub(crate) async fn run(
     Ok(Reply::KeyPackageList(packages))
 }
 
-/// Adds are by the owner, or of a member with a grant.
+/// Adds are by the owner, or of a member with a grant; an open channel anybody may enter.
 fn may_add(
     ledger: &Ledger,
     channel: ChannelId,
@@ -73,8 +73,9 @@ fn may_add(
     added: MemberId,
 ) -> bool {
     let owner = match rule {
+        Rule::Open => return true,
         Rule::Direct { owner } => Some(owner),
-        Rule::Open | Rule::Granted => ledger
+        Rule::Granted => ledger
             .channel(channel)
             .and_then(|channel| channel.current())
             .map(|channel| channel.owner),

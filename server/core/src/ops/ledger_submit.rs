@@ -37,11 +37,11 @@ pub(crate) async fn run(
     }
     within("statements in one request", STATEMENTS, statements.len())?;
     let _writer = network.ledger_writer().await;
+    let before = network.ledger_head();
     network
         .load_ledger()
         .await
         .map_err(|error| OpError::Internal(error.to_string()))?;
-    let before = network.ledger_head();
     let mut result = Ok(());
     for (number, statement) in (1..).zip(statements) {
         result = append(network, statement)

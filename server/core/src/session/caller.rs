@@ -192,3 +192,22 @@ impl GuestCaller {
 fn not_allowed(why: &str) -> OpError {
     OpError::NotAllowed(why.to_owned())
 }
+
+#[cfg(test)]
+impl Caller {
+    /// For tests of operations: what a login would have minted.
+    pub(crate) fn chat_for_test(device: DeviceId, member: MemberId) -> Self {
+        Self::Chat(DeviceCaller::new(device, member, ConnectionId(1)))
+    }
+
+    /// As above, on a bulk connection.
+    pub(crate) fn bulk_for_test(device: DeviceId, member: MemberId) -> Self {
+        let device = DeviceCaller::new(device, member, ConnectionId(2));
+        Self::Bulk(BulkCaller::new(device))
+    }
+
+    /// As above, a guest.
+    pub(crate) fn guest_for_test(invitation: InvitationId, founder: bool) -> Self {
+        Self::Guest(GuestCaller::new(invitation, founder, u32::MAX))
+    }
+}

@@ -216,3 +216,6 @@ fn bye(reason: &str, retry_after_ms: u64) -> Bytes {
         retry_after_ms,
     }))
 }
+
+#[cfg(test)]
+mod tests;

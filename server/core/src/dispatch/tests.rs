@@ -1,0 +1,8 @@
+//! Operations through dispatch, over the memory stores, a real ledger and real MLS groups.
+
+mod admission;
+mod channels;
+mod fence;
+mod items;
+mod ledger;
+mod packages;

@@ -4,6 +4,7 @@ mod crash;
 mod crowd;
 mod flips;
 mod model;
+mod rate;
 mod restart;
 
 use std::{fs, ops::Deref, path::Path};

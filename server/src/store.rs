@@ -1,16 +1,17 @@
 //! The embedded store: an append-only journal as the log of record, sled for reading.
 //!
 //! ```text
-//!  callers -> queue -> writer -> journal (fdatasync) -> sled -> answers -> hints
-//!                                   |                     ^
-//!                                   +-- checkpoint: sled on disk, journal before it dropped
-//!  readers ----------------------------------------------+
+//!  callers -> queue -> writer -> journal (fdatasync) -> layer -> answers -> hints
+//!                                                         |
+//!                                      several at once    v    every 64 MiB
+//!                        readers -> layers, then         sled -> checkpoint: sled on disk,
+//!                                                                journal before it dropped
 //! ```
 //!
 //! sled 0.34 alone cannot be the commit point: its `flush` is no fsync, a lost tail goes unnoticed
 //! and a flipped bit can drop a row without a word. So an operation counts once its frame is on
-//! disk in the journal; sled is applied afterwards and holds only what is durable; and every row
-//! carries a checksum, all rows together a total that a start compares. What does not add up is
+//! disk in the journal; sled is applied behind, from layers in memory that readers look through
+//! first, and holds only what is durable; and every row carries a checksum, all rows together a total that a start compares. What does not add up is
 //! refused as [`StoreError::Damaged`], never served and never papered over.
 //!
 //! One limit is known: between checkpoints sled may reuse space on disk before what replaces it has
@@ -24,7 +25,10 @@ mod execute;
 mod fault;
 mod folder;
 mod journal;
+mod layers;
+mod marks;
 mod open;
+mod pages;
 mod read;
 mod rows;
 mod sum;
@@ -54,11 +58,14 @@ use self::{
     big::Big,
     checkpoint::Checkpointer,
     folder::Folder,
+    layers::{Layers, View},
+    marks::Marks,
     tree::Tree,
     writer::{Done, Job, Writer},
 };
 
-/// What may be tuned. Memory: `cache_bytes` for sled, about 16 MiB for a batch under way.
+/// What may be tuned. Memory: `cache_bytes` for sled, up to 32 MiB for a batch under way and what
+/// sled is yet to take, about 50 bytes a record kept.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
     /// Bytes of a journal segment. Each full one causes a checkpoint; what lies after the last
@@ -88,6 +95,8 @@ pub struct EmbeddedStore {
     shared: Arc<Shared>,
     jobs: mpsc::Sender<Job>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    #[cfg(test)]
+    faults: journal::tests::Faults,
 }
 
 impl EmbeddedStore {
@@ -107,6 +116,8 @@ impl EmbeddedStore {
             id: opened.folder.id,
             tree: opened.tree,
             big: opened.big,
+            layers: Layers::default(),
+            marks: opened.marks,
             failed: OnceLock::new(),
             watchers: RwLock::default(),
             _folder: opened.folder,
@@ -116,7 +127,15 @@ impl EmbeddedStore {
         }
         let (jobs, receiver) = mpsc::channel();
         let no_thread = |error| StoreError::Unavailable(format!("cannot start a thread: {error}"));
+        shared.layers.start_at(opened.journal.position().frame);
+        let applier = Arc::clone(&shared);
+        #[cfg(test)]
+        let faults = Arc::clone(&opened.journal.fail);
         let writer = Writer {
+            applier: std::thread::Builder::new()
+                .name("store-apply".into())
+                .spawn(move || applier.apply())
+                .map_err(no_thread)?,
             checkpointer: Checkpointer::start(Arc::clone(&shared)).map_err(no_thread)?,
             shared: Arc::clone(&shared),
             jobs: receiver,
@@ -133,6 +152,8 @@ impl EmbeddedStore {
             shared,
             jobs,
             thread: Mutex::new(Some(thread)),
+            #[cfg(test)]
+            faults,
         })
     }
 
@@ -217,6 +238,8 @@ struct Shared {
     id: [u8; 16],
     tree: Tree,
     big: Big,
+    layers: Layers,
+    marks: Marks,
     failed: OnceLock<StoreError>,
     watchers: RwLock<Vec<Watcher>>,
     // Last: the lock goes after everything that it protects.
@@ -233,6 +256,20 @@ impl Shared {
     fn fail(&self, error: &StoreError) {
         if self.failed.set(error.clone()).is_ok() {
             tracing::error!(%error, "the store takes no more writes until a restart");
+        }
+    }
+
+    /// All rows as of now.
+    fn view(&self) -> View<'_> {
+        View::new(&self.tree, &self.layers)
+    }
+
+    /// Applies layers to sled until there are no more to come.
+    fn apply(&self) {
+        let row = |frame| verify::applied_row(&self.id, frame);
+        if let Err(error) = self.layers.run(&self.tree, row) {
+            // Nothing is lost: a restart applies them from the journal.
+            self.fail(&error);
         }
     }
 

@@ -1,9 +1,11 @@
-//! A batch under way: the rows as they will be, over the rows as sled has them.
+//! A batch under way: the rows as they will be, over the durable ones.
 //!
 //! Operations read through it and see those before them in the batch. An operation first gathers
 //! its [`Changes`]; they enter all together or, on any error, not at all.
 
 use std::collections::{BTreeMap, HashMap};
+
+use plenary_proto::ids::Seq;
 
 use bytes::Bytes;
 use plenary_core::store::StoreError;
@@ -12,14 +14,17 @@ use super::{
     big::Big,
     fault::damaged,
     journal::frame::write_change,
+    layers::{Entry, View},
+    marks::{Mark, Marks},
     rows::{Content, INLINE, Malformed, Slot, decode_shared, encode_shared, shared_key},
     sum::{SUM, Totals},
-    tree::{Tree, seal},
+    tree::seal,
 };
 
 /// What one operation wants to change.
 #[derive(Default)]
 pub(super) struct Changes {
+    marks: Vec<(Mark, Option<Seq>)>,
     rows: Vec<(Vec<u8>, Option<Vec<u8>>, bool)>,
     shared: BTreeMap<[u8; 32], Reference>,
 }
@@ -45,6 +50,11 @@ impl Changes {
     /// Removes a row.
     pub fn remove(&mut self, key: Vec<u8>) {
         self.rows.push((key, None, false));
+    }
+
+    /// Notes where the record of a mark lies; `None` forgets.
+    pub fn mark(&mut self, mark: Mark, seq: Option<Seq>) {
+        self.marks.push((mark, seq));
     }
 
     /// Where `content` will lie: in the row itself if small, else shared.
@@ -87,28 +97,25 @@ impl Changes {
     }
 }
 
-struct Entry {
-    /// Checksum of the row that sled has.
-    durable: Option<[u8; SUM]>,
-    /// Checksum and value as they will be.
-    now: Option<Vec<u8>>,
-}
-
 /// A batch under way.
 pub(super) struct Batch<'a> {
-    tree: &'a Tree,
+    rows: View<'a>,
     big: &'a Big,
-    entries: HashMap<Vec<u8>, Entry>,
+    durable_marks: &'a Marks,
+    entries: BTreeMap<Vec<u8>, Entry>,
+    marks: HashMap<Mark, Option<Seq>>,
     written: Vec<Content>,
     released: Vec<Content>,
 }
 
 impl<'a> Batch<'a> {
-    pub fn new(tree: &'a Tree, big: &'a Big) -> Self {
+    pub fn new(rows: View<'a>, big: &'a Big, marks: &'a Marks) -> Self {
         Self {
-            tree,
+            rows,
             big,
-            entries: HashMap::new(),
+            durable_marks: marks,
+            entries: BTreeMap::new(),
+            marks: HashMap::new(),
             written: Vec::new(),
             released: Vec::new(),
         }
@@ -123,7 +130,7 @@ impl<'a> Batch<'a> {
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         match self.entries.get(key) {
             Some(entry) => Ok(entry.now.as_ref().map(|sealed| sealed[SUM..].to_vec())),
-            None => self.tree.get(key),
+            None => self.rows.get(key),
         }
     }
 
@@ -134,13 +141,21 @@ impl<'a> Batch<'a> {
         decode: impl FnOnce(&[u8]) -> Result<T, Malformed>,
     ) -> Result<Option<T>, StoreError> {
         self.get(key)?
-            .map(|value| self.tree.decoded(key, decode(&value)))
+            .map(|value| self.rows.tree.decoded(key, decode(&value)))
             .transpose()
+    }
+
+    /// Where the record of a mark lies.
+    pub fn find(&self, mark: Mark) -> Option<Seq> {
+        match self.marks.get(&mark) {
+            Some(seq) => *seq,
+            None => self.durable_marks.get(mark),
+        }
     }
 
     /// The error for a row that must be there and is not.
     pub fn missing(&self, key: &[u8]) -> StoreError {
-        self.tree.broken(key, "is missing")
+        self.rows.tree.broken(key, "is missing")
     }
 
     /// The bytes of a slot.
@@ -170,23 +185,21 @@ impl<'a> Batch<'a> {
         for reference in std::mem::take(&mut changes.shared).into_values() {
             self.count(&reference, &mut changes, &mut released)?;
         }
-        // The fallible part first: what sled has now.
+        // The fallible part first.
         let mut loaded = Vec::with_capacity(changes.rows.len());
         for (key, value, new) in changes.rows {
-            let durable = match self.entries.get(&key) {
-                Some(entry) => entry.durable,
+            let before = match self.entries.get(&key) {
+                Some(entry) => entry.before,
                 None if new => None,
-                None => {
-                    let sealed = self.tree.get_sealed(&key)?;
-                    sealed.and_then(|sealed| sealed.first_chunk().copied())
-                }
+                None => self.rows.sum(&key)?,
             };
-            loaded.push((key, value, durable));
+            loaded.push((key, value, before));
         }
-        for (key, value, durable) in loaded {
+        for (key, value, before) in loaded {
             let now = value.map(|value| seal(&key, &value));
-            self.entries.insert(key, Entry { durable, now });
+            self.entries.insert(key, Entry { before, now });
         }
+        self.marks.extend(changes.marks);
         self.released.extend(released);
         Ok(())
     }
@@ -201,12 +214,12 @@ impl<'a> Batch<'a> {
         let key = shared_key(&shared.hash);
         let row = self.get(&key)?;
         let (before, kept) = match &row {
-            Some(row) => self.tree.decoded(&key, decode_shared(row))?,
+            Some(row) => self.rows.tree.decoded(&key, decode_shared(row))?,
             None => (0, &reference.content[..]),
         };
         let after = (before + reference.more)
             .checked_sub(reference.fewer)
-            .ok_or_else(|| self.tree.broken(&key, "counts too few references"))?;
+            .ok_or_else(|| self.rows.tree.broken(&key, "counts too few references"))?;
         if after == 0 {
             if before > 0 {
                 changes.remove(key);
@@ -236,7 +249,7 @@ impl<'a> Batch<'a> {
     /// The totals once this batch is applied.
     pub fn totals(&self, mut totals: Totals) -> Totals {
         for (key, entry) in &self.entries {
-            if let Some(sum) = entry.durable {
+            if let Some(sum) = entry.before {
                 totals.take(key, sum);
             }
             if let Some(sum) = entry.now.as_ref().and_then(|now| now.first_chunk()) {
@@ -253,23 +266,42 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Applies the rows to sled, with the row `applied` that says how far it is.
-    pub fn apply(&self, applied: (&[u8], &[u8])) -> Result<(), StoreError> {
-        let rows = self
-            .entries
-            .iter()
-            .map(|(key, entry)| (&key[..], entry.now.as_deref()));
-        self.tree.apply(rows.chain([(applied.0, Some(applied.1))]))
+    /// After the batch failed and left no trace: removes the content that it brought.
+    pub fn undo(self) -> Result<(), StoreError> {
+        remove_unnamed(&self.rows, self.big, &self.written)
     }
 
-    /// After the batch is durable and applied, or failed and left no trace: removes what was
-    /// written or released in it and is named by no row.
-    pub fn remove_unnamed(&self) -> Result<(), StoreError> {
-        for shared in self.released.iter().chain(&self.written) {
-            if self.tree.get(&shared_key(&shared.hash))?.is_none() {
-                self.big.remove(shared);
-            }
+    /// After the batch is durable: its rows, its marks, and the content to look at with
+    /// [`remove_unnamed`] once they can be read.
+    pub fn done(self) -> Done {
+        let mut content = self.released;
+        content.extend(self.written);
+        Done {
+            entries: self.entries,
+            marks: self.marks,
+            content,
         }
-        Ok(())
     }
+}
+
+/// What a durable batch changed.
+pub(super) struct Done {
+    pub entries: BTreeMap<Vec<u8>, Entry>,
+    pub marks: HashMap<Mark, Option<Seq>>,
+    pub content: Vec<Content>,
+}
+
+/// Removes the files of content that no row names any more. By the writer only: nobody else can
+/// know that no row is about to name it.
+pub(super) fn remove_unnamed(
+    rows: &View<'_>,
+    big: &Big,
+    content: &[Content],
+) -> Result<(), StoreError> {
+    for shared in content {
+        if shared.in_file() && rows.get(&shared_key(&shared.hash))?.is_none() {
+            big.remove(shared);
+        }
+    }
+    Ok(())
 }

@@ -81,6 +81,11 @@ impl Checkpointer {
 
 /// Makes sled durable up to `checkpoint`, notes it, drops the journal before it.
 pub(super) fn run(shared: &Shared, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+    if !shared.layers.wait_applied(checkpoint.position.frame) {
+        return Err(shared
+            .failed()
+            .unwrap_or_else(|| StoreError::Unavailable("sled takes no more rows".into())));
+    }
     shared.tree.persist()?;
     for (channel, seq) in &checkpoint.heads {
         let key = channel_key(*channel);

@@ -8,10 +8,11 @@ use plenary_proto::ids::{ChannelHead, ChannelId, DeviceId, Epoch, Seq};
 
 use super::{
     batch::{Batch, Changes},
+    marks::mark,
     rows::{
         ChannelRow, NumberedRow, RecordRow, WelcomeRow, channel_key, decode_entry, decode_pair,
-        decode_seq, encode_entry, encode_pair, encode_seq, entry_key, group_key, mark_key,
-        queue_key, record_key, value_key, welcome_key,
+        encode_entry, encode_mark, encode_pair, entry_key, group_key, mark_key, queue_key,
+        record_key, value_key, welcome_key,
     },
 };
 
@@ -50,8 +51,8 @@ pub(super) fn append(
     let mut row = batch
         .get_as(&key, ChannelRow::decode)?
         .ok_or(StoreError::NoChannel)?;
-    let mark = mark_key(channel, append.device, append.client_id);
-    if let Some(seq) = batch.get_as(&mark, decode_seq)? {
+    let mark = mark(channel, append.device, append.client_id);
+    if let Some(seq) = batch.find(mark) {
         let at = record_key(channel, seq);
         let record = batch.get_as(&at, RecordRow::decode)?;
         let hash = record.ok_or_else(|| batch.missing(&at))?.hash;
@@ -79,7 +80,9 @@ pub(super) fn append(
     let slot = changes.slot(append.bytes.clone());
     let record = RecordRow::new(&append, hash, slot);
     changes.set_new(record_key(channel, seq), record.encode());
-    changes.set_new(mark, encode_seq(seq));
+    let sender = encode_mark(append.device, append.client_id);
+    changes.set_new(mark_key(channel, seq), sender);
+    changes.mark(mark, Some(seq));
     if let Some(transition) = append.transition {
         row.epoch = transition.to();
         transit(batch, &mut changes, channel, head, transition)?;
@@ -158,7 +161,8 @@ pub(super) fn trim(
         let record = batch.get_as(&at, RecordRow::decode)?;
         let record = record.ok_or_else(|| batch.missing(&at))?;
         changes.release(&record.slot);
-        changes.remove(mark_key(channel, record.device, record.client_id));
+        changes.remove(mark_key(channel, seq));
+        changes.mark(mark(channel, record.device, record.client_id), None);
         changes.remove(at);
         row.trimmed = ChannelHead {
             seq,

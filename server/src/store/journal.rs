@@ -64,7 +64,7 @@ pub(super) struct Journal {
     position: Position,
     buffer: Vec<u8>,
     #[cfg(test)]
-    pub fail: Option<tests::Fail>,
+    pub fail: tests::Faults,
 }
 
 impl Journal {
@@ -99,7 +99,7 @@ impl Journal {
             position,
             buffer: Vec::new(),
             #[cfg(test)]
-            fail: None,
+            fail: tests::Faults::default(),
         })
     }
 
@@ -170,13 +170,20 @@ impl Journal {
 
     /// Closes the segment and starts the next.
     pub fn rotate(&mut self) -> Result<(), StoreError> {
-        *self = Self::start(&self.dir, self.id, self.position)?;
+        let next = Self::start(&self.dir, self.id, self.position)?;
+        #[cfg(test)]
+        let next = Self {
+            fail: std::sync::Arc::clone(&self.fail),
+            ..next
+        };
+        *self = next;
         Ok(())
     }
 
     fn write(&self) -> std::io::Result<()> {
         #[cfg(test)]
-        if let Some(tests::Fail::Write(part)) = self.fail {
+        if let Some(tests::Fail::Write(part)) = *self.fail.lock().unwrap() {
+            let part = part.min(self.buffer.len());
             self.file.write_all_at(&self.buffer[..part], self.len)?;
             return Err(std::io::ErrorKind::StorageFull.into());
         }
@@ -185,7 +192,7 @@ impl Journal {
 
     fn sync(&self) -> std::io::Result<()> {
         #[cfg(test)]
-        if let Some(tests::Fail::Sync) = self.fail {
+        if let Some(tests::Fail::Sync) = *self.fail.lock().unwrap() {
             return Err(std::io::Error::other("the disk is gone"));
         }
         self.file.sync_data()
@@ -240,6 +247,9 @@ pub(super) mod tests {
         Sync,
     }
 
+    /// Shared with whoever tests.
+    pub type Faults = std::sync::Arc<std::sync::Mutex<Option<Fail>>>;
+
     /// A journal with a frame of one row of each of the given sizes; its bytes, and where each
     /// frame ends with the position there. The first is the header's end.
     pub fn frames(dir: &Path, sizes: &[usize]) -> (Vec<u8>, Vec<(usize, Position)>) {
@@ -268,13 +278,13 @@ pub(super) mod tests {
         append(&mut journal, b"one").unwrap();
         let (before, len) = (journal.position(), journal.len());
         for part in [0, 1, HEADER, HEADER + 2] {
-            journal.fail = Some(Fail::Write(part));
+            *journal.fail.lock().unwrap() = Some(Fail::Write(part));
             let refused = append(&mut journal, b"two").unwrap_err();
             assert!(matches!(refused, AppendError::Refused(_)));
             assert_eq!((journal.position(), journal.len()), (before, len));
             assert_eq!(fs::metadata(&journal.path).unwrap().len(), len);
         }
-        journal.fail = Some(Fail::Sync);
+        *journal.fail.lock().unwrap() = Some(Fail::Sync);
         let unknown = append(&mut journal, b"two").unwrap_err();
         assert!(matches!(unknown, AppendError::Unknown(_)));
     }

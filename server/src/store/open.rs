@@ -9,6 +9,7 @@
 //! | less in sled than the checkpoint says, or other rows than the totals say | refused: damaged |
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     path::Path,
 };
@@ -22,10 +23,14 @@ use super::{
     fault::{damaged, io as io_fault},
     folder::{Folder, make_dir, sync_dir},
     journal::{Journal, Position, drop_through, scan::scan, segments},
-    rows::{APPLIED, encode_applied},
-    tree::{Tree, seal},
-    verify::{applied, verify_record_total, verify_rows},
+    marks::Marks,
+    tree::Change,
+    tree::Tree,
+    verify::{applied, applied_row, verify_record_total, verify_rows},
 };
+
+/// Bytes of rows given to sled at once at a start.
+const REPLAY_BYTES: usize = 4 << 20;
 
 /// The parts of an opened store.
 pub(super) struct Opened {
@@ -34,6 +39,7 @@ pub(super) struct Opened {
     pub big: Big,
     pub journal: Journal,
     pub mark: File,
+    pub marks: Marks,
 }
 
 /// Opens the store in `path`, or makes one in a new or empty folder.
@@ -57,7 +63,7 @@ pub(super) fn open(path: &Path, options: &StoreOptions) -> Result<Opened, StoreE
     let tree = Tree::open(&dir, options.cache_bytes)?;
     let big = Big::open(&big)?;
     let end = replay(&folder, &tree, &journal, from)?;
-    verify_rows(&tree, &big, end.totals)?;
+    let marks = verify_rows(&tree, &big, end.totals)?;
     if options.verify_records {
         verify_record_total(&tree, end.totals)?;
     }
@@ -78,6 +84,7 @@ pub(super) fn open(path: &Path, options: &StoreOptions) -> Result<Opened, StoreE
         big,
         journal: open_end,
         mark,
+        marks,
     })
 }
 
@@ -92,8 +99,7 @@ fn make(folder: &Folder, parts: [&Path; 3], options: &StoreOptions) -> Result<()
     make_dir(big)?;
     make_dir(journal)?;
     let tree = Tree::open(dir, options.cache_bytes)?;
-    let key = [APPLIED];
-    let row = seal(&key, &encode_applied(&folder.id, 0));
+    let (key, row) = applied_row(&folder.id, 0);
     tree.apply([(&key[..], Some(&row[..]))].into_iter())?;
     tree.persist()?;
     Journal::start(journal, folder.id, Position::START)?;
@@ -115,15 +121,17 @@ fn replay(
             "the mark of the last acknowledged frame is gone; the journal is taken as it is"
         );
     }
-    let key = [APPLIED];
+    let mut gathered = Gathered::default();
     let scanned = scan(
         journal,
         folder.id,
         from,
         |frame, changes| {
-            let row = seal(&key, &encode_applied(&folder.id, frame));
-            let changes = changes.iter().copied();
-            tree.apply(changes.chain([(&key[..], Some(&row[..]))]))
+            gathered.take(changes);
+            if gathered.bytes < REPLAY_BYTES {
+                return Ok(());
+            }
+            std::mem::take(&mut gathered).apply(tree, &folder.id, frame)
         },
         |position| match acknowledged {
             Some(mark) if mark.frame == position.frame && mark != position => {
@@ -137,6 +145,7 @@ fn replay(
         },
     )?;
     let end = scanned.end;
+    // Only now that the whole journal is known to be good.
     let known = acknowledged.map_or(0, |mark| mark.frame).max(sled);
     if end.frame < known {
         return Err(damaged(format_args!(
@@ -144,6 +153,9 @@ fn replay(
             journal.display(),
             end.frame
         )));
+    }
+    if end.frame > from.frame {
+        gathered.apply(tree, &folder.id, end.frame)?;
     }
     if scanned.torn > 0 {
         cut(journal, scanned.torn)?;
@@ -153,6 +165,30 @@ fn replay(
         );
     }
     Ok(end)
+}
+
+/// Rows of several frames on their way into sled.
+#[derive(Default)]
+struct Gathered {
+    rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    bytes: usize,
+}
+
+impl Gathered {
+    fn take(&mut self, changes: &[Change<'_>]) {
+        for (key, sealed) in changes {
+            self.bytes += key.len() + sealed.map_or(0, <[u8]>::len);
+            let sealed = sealed.map(<[u8]>::to_vec);
+            self.rows.insert(key.to_vec(), sealed);
+        }
+    }
+
+    fn apply(mut self, tree: &Tree, id: &[u8; 16], frame: u64) -> Result<(), StoreError> {
+        let (key, row) = applied_row(id, frame);
+        self.rows.insert(key, Some(row));
+        let rows = self.rows.iter();
+        tree.apply(rows.map(|(key, sealed)| (&key[..], sealed.as_deref())))
+    }
 }
 
 /// The last frame that sled has, checked against the checkpoint.

@@ -1,4 +1,4 @@
-//! The reading operations: straight from sled, which holds only what is durable.
+//! The reading operations: from sled and the layers over it, which hold only what is durable.
 //!
 //! Rows that belong together are read one after the other while the writer goes on. Where that
 //! could mix two states, the reader looks again whether the first row still stands.
@@ -11,10 +11,11 @@ use plenary_proto::ids::{ChannelHead, ChannelId, ClientId, DeviceId, Digest, Seq
 
 use super::{
     Shared,
+    layers::View,
+    marks::mark,
     rows::{
         self, ChannelRow, NumberedRow, RecordRow, Slot, WelcomeRow, channel_key, decode_pair,
-        decode_seq, decode_shared, group_key, mark_key, queue_key, record_key, shared_key,
-        value_key,
+        decode_shared, group_key, queue_key, record_key, shared_key, value_key,
     },
 };
 
@@ -38,7 +39,7 @@ impl Shared {
         max_bytes: usize,
     ) -> Result<(Vec<Record>, ChannelHead), StoreError> {
         let key = channel_key(channel);
-        self.steady(&key, |row| {
+        self.steady(&key, |rows, row| {
             let Some(row) = row else {
                 return Err(StoreError::NoChannel);
             };
@@ -49,7 +50,7 @@ impl Shared {
                 });
             }
             Ok(
-                match self.records(channel, &row, after, limit, max_bytes)? {
+                match self.records(rows, channel, &row, after, limit, max_bytes)? {
                     Look::Clear(records) => Look::Clear((records, row.head)),
                     Look::Gone(error) => Look::Gone(error),
                 },
@@ -59,6 +60,7 @@ impl Shared {
 
     fn records(
         &self,
+        rows: &View<'_>,
         channel: ChannelId,
         row: &ChannelRow,
         after: Seq,
@@ -69,14 +71,14 @@ impl Shared {
         if limit == 0 || after >= row.head.seq {
             return Ok(Look::Clear(records));
         }
-        let Some(mut hash) = self.hash_at(channel, row, after)? else {
+        let Some(mut hash) = self.hash_at(rows, channel, row, after)? else {
             let key = record_key(channel, after);
             return Ok(Look::Gone(self.tree.broken(&key, "is missing")));
         };
         let mut bytes = 0;
         let mut seq = after.next();
         let from = record_key(channel, seq);
-        let found = self.tree.range(from..=record_key(channel, row.head.seq));
+        let found = rows.range(from..=record_key(channel, row.head.seq));
         for found in found {
             let (key, value) = found?;
             if key != record_key(channel, seq) {
@@ -91,7 +93,7 @@ impl Shared {
             if records.len() >= limit as usize || (bytes > max_bytes && !records.is_empty()) {
                 return Ok(Look::Clear(records));
             }
-            let Some(content) = self.content(&record.slot)? else {
+            let Some(content) = self.content(rows, &record.slot)? else {
                 return Ok(Look::Gone(self.tree.broken(&key, "has lost its content")));
             };
             let (device, client, time) = (record.device, record.client_id, record.time);
@@ -116,6 +118,7 @@ impl Shared {
 
     fn hash_at(
         &self,
+        rows: &View<'_>,
         channel: ChannelId,
         row: &ChannelRow,
         seq: Seq,
@@ -124,7 +127,7 @@ impl Shared {
             return Ok(Some(row.trimmed.hash));
         }
         let key = record_key(channel, seq);
-        let Some(record) = self.tree.get(&key)? else {
+        let Some(record) = rows.get(&key)? else {
             return Ok(None);
         };
         let record = self.tree.decoded(&key, RecordRow::decode(&record))?;
@@ -138,17 +141,16 @@ impl Shared {
         client_id: ClientId,
     ) -> Result<Option<ChannelHead>, StoreError> {
         let key = channel_key(channel);
-        let mark = mark_key(channel, device, client_id);
-        self.steady(&key, |row| {
+        let mark = mark(channel, device, client_id);
+        self.steady(&key, |rows, row| {
             if row.is_none() {
                 return Err(StoreError::NoChannel);
             }
-            let Some(seq) = self.tree.get(&mark)? else {
+            let Some(seq) = self.marks.get(mark) else {
                 return Ok(Look::Clear(None));
             };
-            let seq = self.tree.decoded(&mark, decode_seq(&seq))?;
             let at = record_key(channel, seq);
-            let Some(record) = self.tree.get(&at)? else {
+            let Some(record) = rows.get(&at)? else {
                 return Ok(Look::Gone(self.tree.broken(&at, "is missing")));
             };
             let hash = self.tree.decoded(&at, RecordRow::decode(&record))?.hash;
@@ -158,7 +160,7 @@ impl Shared {
 
     pub(super) fn channel(&self, channel: ChannelId) -> Result<Option<ChannelState>, StoreError> {
         let key = channel_key(channel);
-        self.steady(&key, |row| {
+        self.steady(&key, |rows, row| {
             let Some(row) = row else {
                 return Ok(Look::Clear(None));
             };
@@ -167,11 +169,11 @@ impl Shared {
             for (part, content) in (0..).zip(&mut parts) {
                 let key = group_key(channel, part);
                 let gone = || Look::Gone(self.tree.broken(&key, "is missing"));
-                let Some(found) = self.tree.get(&key)? else {
+                let Some(found) = rows.get(&key)? else {
                     return Ok(gone());
                 };
                 let found = self.tree.decoded(&key, NumberedRow::decode(&found))?;
-                match self.content(&found.slot)? {
+                match self.content(rows, &found.slot)? {
                     Some(bytes) if found.number == row.epoch.0 => *content = bytes,
                     _ => return Ok(gone()),
                 }
@@ -191,7 +193,7 @@ impl Shared {
     }
 
     pub(super) fn channels(&self) -> Result<Vec<ChannelId>, StoreError> {
-        self.tree
+        self.view()
             .prefix(&[rows::CHANNEL])
             .map(|row| {
                 let (key, _) = row?;
@@ -203,19 +205,19 @@ impl Shared {
     pub(super) fn welcomes(&self, device: DeviceId) -> Result<Vec<WaitingWelcome>, StoreError> {
         let mut waiting = Vec::new();
         for row in self
-            .tree
+            .view()
             .prefix(&rows::key(rows::WELCOME, &[device.as_bytes()]))
         {
             let (key, _) = row?;
             let channel = rows::channel_in(&key);
             let channel = channel.ok_or_else(|| self.tree.broken(&key, "has a torn key"))?;
-            let welcome = self.steady(&key, |row| {
+            let welcome = self.steady(&key, |rows, row| {
                 let Some(row) = row else {
                     return Ok(Look::Clear(None));
                 };
                 let row = self.tree.decoded(&key, WelcomeRow::decode(row))?;
-                let tree = self.content(&Slot::Elsewhere(row.tree))?;
-                let (Some(bytes), Some(tree)) = (self.content(&row.slot)?, tree) else {
+                let tree = self.content(rows, &Slot::Elsewhere(row.tree))?;
+                let (Some(bytes), Some(tree)) = (self.content(rows, &row.slot)?, tree) else {
                     return Ok(Look::Gone(self.tree.broken(&key, "has lost its content")));
                 };
                 Ok(Look::Clear(Some(WaitingWelcome {
@@ -232,12 +234,12 @@ impl Shared {
 
     pub(super) fn get(&self, name: &[u8]) -> Result<Option<Versioned>, StoreError> {
         let key = value_key(name);
-        self.steady(&key, |row| {
+        self.steady(&key, |rows, row| {
             let Some(row) = row else {
                 return Ok(Look::Clear(None));
             };
             let row = self.tree.decoded(&key, NumberedRow::decode(row))?;
-            Ok(match self.content(&row.slot)? {
+            Ok(match self.content(rows, &row.slot)? {
                 Some(value) => Look::Clear(Some(Versioned {
                     version: row.number,
                     value,
@@ -260,7 +262,7 @@ impl Shared {
             _ => begin.clone(),
         };
         let mut found = Vec::new();
-        for row in self.tree.range(from..) {
+        for row in self.view().range(from..) {
             if found.len() >= limit as usize {
                 break;
             }
@@ -279,7 +281,7 @@ impl Shared {
 
     pub(super) fn queue_len(&self, queue: &[u8]) -> Result<u64, StoreError> {
         let key = queue_key(queue);
-        let Some(row) = self.tree.get(&key)? else {
+        let Some(row) = self.view().get(&key)? else {
             return Ok(0);
         };
         let (first, end) = self.tree.decoded(&key, decode_pair(&row))?;
@@ -287,7 +289,7 @@ impl Shared {
     }
 
     /// The bytes of a slot, `None` if they are gone.
-    fn content(&self, slot: &Slot) -> Result<Option<Bytes>, StoreError> {
+    fn content(&self, rows: &View<'_>, slot: &Slot) -> Result<Option<Bytes>, StoreError> {
         let shared = match slot {
             Slot::Here(bytes) => return Ok(Some(bytes.clone())),
             Slot::Elsewhere(shared) => shared,
@@ -296,7 +298,7 @@ impl Shared {
             return self.big.read(shared);
         }
         let key = shared_key(&shared.hash);
-        let Some(row) = self.tree.get(&key)? else {
+        let Some(row) = rows.get(&key)? else {
             return Ok(None);
         };
         let (_, content) = self.tree.decoded(&key, decode_shared(&row))?;
@@ -308,15 +310,17 @@ impl Shared {
     fn steady<T>(
         &self,
         key: &[u8],
-        look: impl Fn(Option<&[u8]>) -> Result<Look<T>, StoreError>,
+        look: impl Fn(&View<'_>, Option<&[u8]>) -> Result<Look<T>, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut row = self.tree.get(key)?;
+        let mut rows = self.view();
+        let mut row = rows.get(key)?;
         for _ in 0..LOOKS {
-            let error = match look(row.as_deref())? {
+            let error = match look(&rows, row.as_deref())? {
                 Look::Clear(found) => return Ok(found),
                 Look::Gone(error) => error,
             };
-            let now = self.tree.get(key)?;
+            rows = self.view();
+            let now = rows.get(key)?;
             if now == row {
                 return Err(error);
             }

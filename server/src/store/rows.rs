@@ -18,7 +18,7 @@ pub(super) const APPLIED: u8 = b'a';
 pub(super) const SHARED: u8 = b'b';
 /// `c` channel: head, trim, epoch.
 pub(super) const CHANNEL: u8 = b'c';
-/// `d` channel device client-id: where the record lies.
+/// `d` channel seq: who sent the record, for the marks to be rebuilt without reading it.
 pub(super) const MARK: u8 = b'd';
 /// `e` length queue index: one entry of a queue.
 pub(super) const ENTRY: u8 = b'e';
@@ -57,9 +57,8 @@ pub(super) fn record_key(channel: ChannelId, seq: Seq) -> Vec<u8> {
     key(RECORD, &[channel.as_bytes(), &seq.0.to_be_bytes()])
 }
 
-pub(super) fn mark_key(channel: ChannelId, device: DeviceId, client: ClientId) -> Vec<u8> {
-    let parts: [&[u8]; 3] = [channel.as_bytes(), device.as_bytes(), client.as_bytes()];
-    key(MARK, &parts)
+pub(super) fn mark_key(channel: ChannelId, seq: Seq) -> Vec<u8> {
+    key(MARK, &[channel.as_bytes(), &seq.0.to_be_bytes()])
 }
 
 pub(super) fn welcome_key(device: DeviceId, channel: ChannelId) -> Vec<u8> {
@@ -312,15 +311,15 @@ pub(super) fn decode_pair(bytes: &[u8]) -> Result<(u64, u64), Malformed> {
 }
 
 /// Value of a `d` row.
-pub(super) fn encode_seq(seq: Seq) -> Vec<u8> {
-    seq.0.to_be_bytes().to_vec()
+pub(super) fn encode_mark(device: DeviceId, client: ClientId) -> Vec<u8> {
+    [device.as_bytes(), &client.as_bytes()[..]].concat()
 }
 
-pub(super) fn decode_seq(bytes: &[u8]) -> Result<Seq, Malformed> {
+pub(super) fn decode_mark(bytes: &[u8]) -> Result<(DeviceId, ClientId), Malformed> {
     let mut fields = Fields(bytes);
-    let seq = Seq(fields.u64()?);
+    let mark = (DeviceId(fields.array()?), ClientId(fields.array()?));
     fields.end()?;
-    Ok(seq)
+    Ok(mark)
 }
 
 /// Value of a `b` row: how many name it, and the content unless it lies in a file.
@@ -343,6 +342,12 @@ pub(super) fn decode_applied(bytes: &[u8]) -> Result<([u8; 16], u64), Malformed>
     let applied = (fields.array()?, fields.u64()?);
     fields.end()?;
     Ok(applied)
+}
+
+/// The position in a key of a kind that has it right after the channel.
+pub(super) fn seq_in(key: &[u8]) -> Option<Seq> {
+    let bytes = key.get(17..25).filter(|_| key.len() == 25)?;
+    Fields(bytes).u64().ok().map(Seq)
 }
 
 /// The channel in a key of a kind that has it right after its letter.

@@ -1,7 +1,12 @@
 //! The one place that touches sled: one tree, every row checksummed, panics turned into errors.
 //!
+//! Rows here are logical. Those that are dense by number (records and marks: see [`pages`]) lie
+//! several to a sled row, because sled pays by the row.
+//!
 //! sled panics on some damage instead of saying so; a row whose own checksum is gone is never
 //! handed out. `flush_async` is never called: it deadlocks under many callers.
+//!
+//! [`pages`]: super::pages
 
 use std::{
     fs::{self, File},
@@ -16,6 +21,7 @@ use plenary_core::store::StoreError;
 use super::{
     fault::{damaged, io as io_fault},
     folder::sync_dir,
+    pages::{self, Page},
     rows::{Malformed, channel_in},
     sum::{SUM, row_sum},
 };
@@ -26,6 +32,12 @@ const LOCK_PATIENCE: u32 = 500;
 
 /// Key and value of a row.
 pub(super) type Row = (Vec<u8>, Vec<u8>);
+
+/// Key of a row, and checksum and value as kept, not yet verified.
+pub(super) type SealedRow = (Vec<u8>, Vec<u8>);
+
+/// A changed row: its key, and checksum and value, or `None` where it is removed.
+pub(super) type Change<'a> = (&'a [u8], Option<&'a [u8]>);
 
 /// sled, holding all rows.
 pub(super) struct Tree {
@@ -44,6 +56,7 @@ impl Tree {
             loop {
                 let config = sled::Config::new()
                     .path(path)
+                    .mode(sled::Mode::HighThroughput)
                     .cache_capacity(cache)
                     // The journal is what makes durable; sled is flushed at checkpoints.
                     .flush_every_ms(None);
@@ -65,17 +78,41 @@ impl Tree {
 
     /// The value of a row, verified.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let sealed = guarded(&self.path, || self.db.get(key))?;
-        sealed.map(|sealed| self.unseal(key, &sealed)).transpose()
+        let sealed = self.get_sealed(key)?;
+        Ok(sealed.map(|mut sealed| sealed.split_off(SUM)))
     }
 
     /// Checksum and value of a row, verified.
-    pub fn get_sealed(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
-        let sealed = guarded(&self.path, || self.db.get(key))?;
+    pub fn get_sealed(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let sealed = if pages::is_paged(key) {
+            match self.page_at(key)? {
+                Some(page) => self.decoded(key, page.get(key))?.map(<[u8]>::to_vec),
+                None => None,
+            }
+        } else {
+            let found = guarded(&self.path, || self.db.get(key))?;
+            found.map(|sealed| sealed.to_vec())
+        };
         if let Some(sealed) = &sealed {
             self.verify(key, sealed)?;
         }
         Ok(sealed)
+    }
+
+    /// Rows in byte order of their keys, as kept.
+    pub fn range_sealed(
+        &self,
+        range: impl RangeBounds<Vec<u8>>,
+    ) -> impl Iterator<Item = Result<SealedRow, StoreError>> + '_ {
+        let mut rows = Rows {
+            tree: self,
+            begin: range.start_bound().cloned(),
+            end: range.end_bound().cloned(),
+            physical: None,
+            page: Vec::new().into_iter(),
+            ended: false,
+        };
+        std::iter::from_fn(move || rows.next())
     }
 
     /// Rows in byte order of their keys, each verified.
@@ -83,42 +120,27 @@ impl Tree {
         &self,
         range: impl RangeBounds<Vec<u8>>,
     ) -> impl Iterator<Item = Result<Row, StoreError>> + '_ {
-        let bounds: (Bound<Vec<u8>>, Bound<Vec<u8>>) =
-            (range.start_bound().cloned(), range.end_bound().cloned());
-        let mut rows = self.db.range::<Vec<u8>, _>(bounds);
-        let mut ended = false;
-        std::iter::from_fn(move || {
-            if ended {
-                return None;
-            }
-            let row = guarded(&self.path, || rows.next().transpose()).transpose()?;
-            let row = row.and_then(|(key, sealed)| {
-                let value = self.unseal(&key, &sealed)?;
-                Ok((key.to_vec(), value))
-            });
-            // After an error sled's iterator may return it for ever.
-            ended = row.is_err();
-            Some(row)
+        self.range_sealed(range).map(|row| {
+            let (key, mut sealed) = row?;
+            self.verify(&key, &sealed)?;
+            let value = sealed.split_off(SUM);
+            Ok((key, value))
         })
     }
 
-    /// Rows whose keys start with `prefix`.
-    pub fn prefix(&self, prefix: &[u8]) -> impl Iterator<Item = Result<Row, StoreError>> + '_ {
-        let prefix = prefix.to_vec();
-        self.range(prefix.clone()..)
-            .take_while(move |row| match row {
-                Ok((key, _)) => key.starts_with(&prefix),
-                Err(_) => true,
-            })
-    }
-
-    /// Applies rows at once: readers see all of them or none. `None` removes.
-    pub fn apply<'a>(
-        &self,
-        changes: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
-    ) -> Result<(), StoreError> {
+    /// Applies rows, in byte order of their keys, at once: readers see all of them or none.
+    pub fn apply<'a>(&self, changes: impl Iterator<Item = Change<'a>>) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
-        for (key, sealed) in changes {
+        let mut changes = changes.peekable();
+        while let Some((key, sealed)) = changes.next() {
+            if pages::is_paged(key) {
+                let mut run = vec![(key, sealed)];
+                while let Some(next) = changes.next_if(|next| pages::same_log(key, next.0)) {
+                    run.push(next);
+                }
+                self.repage(&mut batch, &run)?;
+                continue;
+            }
             match sealed {
                 Some(sealed) => batch.insert(key, sealed),
                 None => batch.remove(key),
@@ -174,15 +196,132 @@ impl Tree {
         row.map_err(|Malformed| self.broken(key, "makes no sense"))
     }
 
-    fn unseal(&self, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
-        self.verify(key, sealed).map(<[u8]>::to_vec)
-    }
-
-    fn verify<'a>(&self, key: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], StoreError> {
+    fn verify(&self, key: &[u8], sealed: &[u8]) -> Result<(), StoreError> {
         match sealed.split_first_chunk::<SUM>() {
-            Some((sum, value)) if *sum == row_sum(key, value) => Ok(value),
+            Some((sum, value)) if *sum == row_sum(key, value) => Ok(()),
             _ => Err(self.broken(key, "does not verify")),
         }
+    }
+
+    /// The page that has the row at `key`, if any has.
+    fn page_at(&self, key: &[u8]) -> Result<Option<Page>, StoreError> {
+        let from = pages::log(key);
+        let found = guarded(&self.path, || {
+            self.db.range(from..=key).next_back().transpose()
+        })?;
+        Ok(found.map(|(first, body)| Page {
+            key: first.to_vec(),
+            body: body.to_vec(),
+        }))
+    }
+
+    /// Puts a run of changes to one log's paged rows into `batch`: pages that they touch are
+    /// written anew.
+    fn repage(&self, batch: &mut sled::Batch, run: &[Change<'_>]) -> Result<(), StoreError> {
+        let (Some((first, _)), Some((last, _))) = (run.first(), run.last()) else {
+            return Ok(());
+        };
+        let mut touched = Vec::new();
+        if let Some(page) = self.page_at(first)? {
+            // The common case, an append: the log's last page ends before.
+            if self.decoded(first, page.reaches(first))? {
+                touched.push(page);
+            }
+        }
+        let after = (Bound::Excluded(*first), Bound::Included(*last));
+        if first != last {
+            for found in self.db.range::<&[u8], _>(after) {
+                let (key, body) = guarded(&self.path, || found)?;
+                touched.push(Page {
+                    key: key.to_vec(),
+                    body: body.to_vec(),
+                });
+            }
+        }
+        let mut rows = std::collections::BTreeMap::new();
+        for page in &touched {
+            batch.remove(&page.key[..]);
+            rows.extend(self.decoded(&page.key, page.rows())?);
+        }
+        for (key, sealed) in run {
+            match sealed {
+                Some(sealed) => rows.insert(key.to_vec(), sealed),
+                None => rows.remove(*key),
+            };
+        }
+        for page in pages::build(rows.iter().map(|(key, sealed)| (&key[..], *sealed))) {
+            batch.insert(page.key, page.body);
+        }
+        Ok(())
+    }
+}
+
+/// A range of logical rows under way.
+struct Rows<'a> {
+    tree: &'a Tree,
+    begin: Bound<Vec<u8>>,
+    end: Bound<Vec<u8>>,
+    physical: Option<sled::Iter>,
+    page: std::vec::IntoIter<SealedRow>,
+    ended: bool,
+}
+
+impl Rows<'_> {
+    fn next(&mut self) -> Option<Result<SealedRow, StoreError>> {
+        if self.ended {
+            return None;
+        }
+        let row = self.step().transpose();
+        // After an error sled's iterator may return it for ever.
+        self.ended = !matches!(row, Some(Ok(_)));
+        row
+    }
+
+    fn step(&mut self) -> Result<Option<SealedRow>, StoreError> {
+        loop {
+            for row in self.page.by_ref() {
+                let bounds: (Bound<&Vec<u8>>, Bound<&Vec<u8>>) =
+                    (self.begin.as_ref(), self.end.as_ref());
+                if RangeBounds::<Vec<u8>>::contains(&bounds, &row.0) {
+                    return Ok(Some(row));
+                }
+            }
+            let tree = self.tree;
+            if self.physical.is_none() {
+                let begin = self.physical_begin()?;
+                let range = tree.db.range::<Vec<u8>, _>((begin, self.end.clone()));
+                self.physical = Some(range);
+            }
+            let Some(physical) = &mut self.physical else {
+                return Ok(None);
+            };
+            let found = guarded(&tree.path, || physical.next().transpose())?;
+            let Some((key, body)) = found else {
+                return Ok(None);
+            };
+            let (key, body) = (key.to_vec(), body.to_vec());
+            if !pages::is_paged(&key) {
+                return Ok(Some((key, body)));
+            }
+            let page = Page { key, body };
+            let rows = tree.decoded(&page.key, page.rows())?;
+            let rows: Vec<_> = rows
+                .into_iter()
+                .map(|(key, sealed)| (key, sealed.to_vec()))
+                .collect();
+            self.page = rows.into_iter();
+        }
+    }
+
+    /// A range that begins within a page must see that page.
+    fn physical_begin(&self) -> Result<Bound<Vec<u8>>, StoreError> {
+        if let Bound::Included(key) | Bound::Excluded(key) = &self.begin
+            && pages::is_paged(key)
+            && let Some(page) = self.tree.page_at(key)?
+        {
+            return Ok(Bound::Included(page.key));
+        }
+        Ok(self.begin.clone())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Comparing what sled has with what the journal says it should have.
 
-use std::ops::Bound;
+use std::{collections::HashMap, ops::Bound};
 
 use plenary_core::store::StoreError;
 use plenary_proto::ids::{ChannelId, Seq};
@@ -9,26 +9,29 @@ use super::{
     Shared,
     big::Big,
     fault::damaged,
+    marks::{Marks, mark},
     rows::{
-        self, APPLIED, CHANNEL, ChannelRow, Content, RECORD, RecordRow, SHARED, channel_in,
-        decode_shared, record_key,
+        self, APPLIED, CHANNEL, ChannelRow, Content, MARK, RECORD, RecordRow, SHARED, channel_in,
+        decode_mark, decode_shared, mark_key, record_key, seq_in,
     },
     sum::{Totals, row_sum},
-    tree::{Row, Tree},
+    tree::{Row, Tree, seal},
 };
 
 /// Records read at once by [`Shared::verify_records`].
 const PAGE: u32 = 512;
 
 /// Reads every row but the records and compares their total; checks both ends of every channel's
-/// log and that all large content is there.
+/// log and that all large content is there. Returns the marks.
 ///
 /// sled can lose a row without a word. After this, none but a record can be missing, and a record
 /// that is missing is found by the first reader, because positions are dense and chained.
-pub(super) fn verify_rows(tree: &Tree, big: &Big, expected: Totals) -> Result<(), StoreError> {
+pub(super) fn verify_rows(tree: &Tree, big: &Big, expected: Totals) -> Result<Marks, StoreError> {
     let mut totals = Totals::default();
     let mut channels = Vec::new();
     let mut large = Vec::new();
+    let marks = Marks::default();
+    let mut marked: HashMap<ChannelId, u64> = HashMap::new();
     let mut count = |(key, value): Row| {
         totals.add(&key, row_sum(&key, &value));
         match key.first().copied() {
@@ -44,6 +47,14 @@ pub(super) fn verify_rows(tree: &Tree, big: &Big, expected: Totals) -> Result<()
                     large.extend(<[u8; 32]>::try_from(&key[1..]));
                 }
             }
+            Some(MARK) => {
+                let (Some(channel), Some(seq)) = (channel_in(&key), seq_in(&key)) else {
+                    return Err(tree.broken(&key, "has a torn key"));
+                };
+                let (device, client) = tree.decoded(&key, decode_mark(&value))?;
+                marks.take([(mark(channel, device, client), Some(seq))]);
+                *marked.entry(channel).or_default() += 1;
+            }
             _ => {}
         }
         Ok::<_, StoreError>(())
@@ -58,8 +69,13 @@ pub(super) fn verify_rows(tree: &Tree, big: &Big, expected: Totals) -> Result<()
     }
     for (channel, row) in &channels {
         verify_ends(tree, *channel, row)?;
+        let kept = row.head.seq.0 - row.trimmed.seq.0;
+        if marked.get(channel).copied().unwrap_or(0) != kept {
+            return Err(tree.broken(&mark_key(*channel, row.head.seq), "has lost others"));
+        }
     }
-    big.sweep(&large)
+    big.sweep(&large)?;
+    Ok(marks)
 }
 
 fn verify_ends(tree: &Tree, channel: ChannelId, row: &ChannelRow) -> Result<(), StoreError> {
@@ -107,7 +123,7 @@ impl Shared {
 /// Compares the total of all records with `expected`: finds also what lies outside any log.
 pub(super) fn verify_record_total(tree: &Tree, expected: Totals) -> Result<(), StoreError> {
     let mut totals = Totals::default();
-    for row in tree.prefix(&[RECORD]) {
+    for row in tree.range(vec![RECORD]..vec![RECORD + 1]) {
         let (key, value) = row?;
         totals.add(&key, row_sum(&key, &value));
     }
@@ -118,6 +134,13 @@ pub(super) fn verify_record_total(tree: &Tree, expected: Totals) -> Result<(), S
             "sled and the journal disagree: records are missing, changed or too many",
         ))
     }
+}
+
+/// The row that says which store sled's files are of and how far they are.
+pub(super) fn applied_row(id: &[u8; 16], frame: u64) -> Row {
+    let key = vec![APPLIED];
+    let row = seal(&key, &rows::encode_applied(id, frame));
+    (key, row)
 }
 
 /// Which store sled's files are of, and the last frame applied to them.

@@ -6,8 +6,11 @@
 //! | large content: write, fsync, fsync the folder | as above, or the whole batch |
 //! | journal: one frame | the batch; disk full: the next is tried |
 //! | fdatasync | the batch, and every later one until a restart |
-//! | `durable` mark, sled | as for the fsync: what is durable is not readable |
+//! | layer: readable from here on | |
 //! | answers, then hints | |
+//! | behind: sled, see [`layers`] | every later operation, until a restart |
+//!
+//! [`layers`]: super::layers
 
 use std::{
     collections::HashMap,
@@ -15,6 +18,7 @@ use std::{
     os::unix::fs::FileExt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc},
+    thread::JoinHandle,
 };
 
 use bytes::Bytes;
@@ -24,12 +28,11 @@ use tokio::sync::oneshot;
 
 use super::{
     Shared,
-    batch::Batch,
+    batch::{Batch, remove_unnamed},
     checkpoint::{Checkpoint, Checkpointer, encode_mark},
     execute,
-    journal::{AppendError, Journal, Position},
-    rows::{APPLIED, encode_applied},
-    tree::seal,
+    journal::{AppendError, Journal},
+    layers::{Layer, View},
 };
 
 /// Operations in one batch. More only make the first of them wait longer.
@@ -92,6 +95,7 @@ pub(super) struct Writer {
     pub journal: Journal,
     pub mark: File,
     pub segment_bytes: u64,
+    pub applier: JoinHandle<()>,
     pub checkpointer: Checkpointer,
     /// Channels that moved in the open segment: what a checkpoint compares with sled.
     pub moved: HashMap<ChannelId, Seq>,
@@ -121,6 +125,10 @@ impl Writer {
         if !self.journal.is_empty() && self.shared.failed().is_none() {
             self.checkpoint();
         }
+        self.shared.layers.close();
+        if self.applier.join().is_err() {
+            tracing::error!("the thread that applies to sled panicked");
+        }
         self.checkpointer.finish();
     }
 
@@ -128,7 +136,7 @@ impl Writer {
     fn batch(&mut self, jobs: impl Iterator<Item = Job>) -> bool {
         let mut stop = false;
         let shared = Arc::clone(&self.shared);
-        let mut batch = Batch::new(&shared.tree, &shared.big);
+        let mut batch = Batch::new(shared.view(), &shared.big, &shared.marks);
         let mut answers = Vec::new();
         let mut hints = Vec::new();
         let refused = shared.failed();
@@ -144,7 +152,7 @@ impl Writer {
             answers.push(executed);
         }
         let failed = match refused {
-            None if !batch.is_empty() => self.write(&batch, &hints).err(),
+            None if !batch.is_empty() => self.write(batch, &hints).err(),
             refused => refused,
         };
         for answer in answers {
@@ -156,7 +164,7 @@ impl Writer {
         stop
     }
 
-    fn write(&mut self, batch: &Batch<'_>, hints: &[Moved]) -> Result<(), StoreError> {
+    fn write(&mut self, batch: Batch<'_>, hints: &[Moved]) -> Result<(), StoreError> {
         let written = batch.sync_content().and_then(|()| {
             let totals = batch.totals(self.journal.position().totals);
             match self.journal.append(totals, |out| batch.write(out)) {
@@ -170,35 +178,33 @@ impl Writer {
         });
         if let Err(error) = written {
             if self.shared.failed().is_none() {
-                batch.remove_unnamed()?;
+                batch.undo()?;
             }
             return Err(error);
+        }
+        let position = self.journal.position();
+        if let Err(error) = self.mark.write_all_at(&encode_mark(&position), 0) {
+            // It only tells a start more than the journal itself can; the journal is the record.
+            tracing::warn!(%error, "cannot write the durable mark");
         }
         for moved in hints {
             self.moved.insert(moved.channel, moved.record.seq);
         }
-        self.apply(batch).inspect_err(|error| {
-            // Durable, but sled does not have it: a restart completes it from the journal.
-            self.shared.fail(error);
-        })
-    }
-
-    fn apply(&self, batch: &Batch<'_>) -> Result<(), StoreError> {
-        let position = self.journal.position();
-        let mark = encode_mark(&position);
-        if let Err(error) = self.mark.write_all_at(&mark, 0) {
-            // It only tells a start more than the journal itself can; the journal is the record.
-            tracing::warn!(%error, "cannot write the durable mark");
+        let done = batch.done();
+        let frame = position.frame;
+        let entries = done.entries;
+        self.shared.layers.push(Layer { frame, entries });
+        self.shared.marks.take(done.marks);
+        let rows: View<'_> = self.shared.view();
+        if let Err(error) = remove_unnamed(&rows, &self.shared.big, &done.content) {
+            tracing::warn!(%error, "cannot tell whether large content is still named");
         }
-        let key = [APPLIED];
-        let applied = seal(&key, &encode_applied(&self.shared.id, position.frame));
-        batch.apply((&key, &applied))?;
-        batch.remove_unnamed()
+        Ok(())
     }
 
     /// Starts a new segment and has the old ones checkpointed away.
     fn checkpoint(&mut self) {
-        let position: Position = self.journal.position();
+        let position = self.journal.position();
         if let Err(error) = self.journal.rotate() {
             // The old segment just grows; a full disk may get room again.
             tracing::warn!(%error, "cannot start a journal segment");

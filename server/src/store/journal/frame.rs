@@ -10,6 +10,7 @@
 use super::super::{
     rows::{Fields, Malformed},
     sum::{SUM, Totals, sum},
+    tree::Change,
 };
 
 const SEGMENT_MAGIC: &[u8; 8] = b"plenjrnl";
@@ -96,9 +97,6 @@ impl FrameHeader {
         (header.encode() == *bytes).then_some(header)
     }
 }
-
-/// A changed row: its key, and checksum and value, or `None` where it is removed.
-pub(in super::super) type Change<'a> = (&'a [u8], Option<&'a [u8]>);
 
 /// Adds a row to a frame's body. `sealed` is checksum and value as sled keeps them.
 pub(in super::super) fn write_change(out: &mut Vec<u8>, (key, sealed): Change<'_>) {

@@ -10,12 +10,13 @@ use plenary_core::store::StoreError;
 
 use super::{
     Position, drop_through,
-    frame::{Change, FrameHeader, HEADER, SEGMENT_HEADER, SegmentHeader, read_changes},
+    frame::{FrameHeader, HEADER, SEGMENT_HEADER, SegmentHeader, read_changes},
     segments,
 };
 use crate::store::{
     fault::{damaged, io as io_fault},
     sum::{SUM, sum},
+    tree::Change,
 };
 
 /// The least that a disk writes at once.

@@ -46,7 +46,10 @@ fn durable_appends_with_256_waiting() {
     });
     let report = |what: &str, begun: Instant| {
         let seconds = begun.elapsed().as_secs_f64();
-        println!("{what}: {seconds:.2} s, {:.0} records/s", RECORDS as f64 / seconds);
+        println!(
+            "{what}: {seconds:.2} s, {:.0} records/s",
+            RECORDS as f64 / seconds
+        );
     };
     report("append", begun);
     let begun = Instant::now();

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use plenary_core::store::StoreError;
 
 use super::*;
-use crate::store::journal::segments;
+use crate::store::journal::{segments, tests::Fail};
 
 #[test]
 fn everything_is_there_after_a_close_and_after_a_kill() {
@@ -63,6 +63,63 @@ fn small_segments_are_checkpointed_away_and_lose_nothing() {
         let left = segments(&killed.path().join("journal")).unwrap();
         assert_eq!(left.len(), 1);
         assert!(left[0].0 > 60, "{left:?}");
+    });
+}
+
+#[test]
+fn a_full_disk_fails_what_it_must_and_no_more() {
+    let store = Temporary::new();
+    block_on(async {
+        fill(&*store).await;
+        let before = contents(&*store).await.unwrap();
+        let files = || {
+            fs::read_dir(store.dir.path().join("store/big"))
+                .unwrap()
+                .count()
+        };
+        let kept = files();
+        for part in [0, 100, usize::MAX] {
+            *store.faults.lock().unwrap() = Some(Fail::Write(part));
+            let mut append = last_message();
+            append.bytes = vec![9; 40_000].into();
+            let refused = store.append(append).await;
+            assert!(matches!(refused, Err(StoreError::Unavailable(_))));
+            assert_eq!(contents(&*store).await.unwrap(), before);
+            assert_eq!(files(), kept, "content of the failed append stays");
+            assert_eq!(store.health(), Ok(()));
+        }
+        *store.faults.lock().unwrap() = None;
+        let appended = store.append(last_message()).await.unwrap();
+        assert!(!appended.repeated);
+        let after = contents(&*store).await.unwrap();
+        let killed = store.killed();
+        let again = open(killed.path()).unwrap();
+        assert_eq!(contents(&again).await.unwrap(), after);
+    });
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_taken_until_a_restart() {
+    let store = Temporary::new();
+    block_on(async {
+        fill(&*store).await;
+        let before = contents(&*store).await.unwrap();
+        *store.faults.lock().unwrap() = Some(Fail::Sync);
+        let refused = store.append(last_message()).await;
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))));
+        *store.faults.lock().unwrap() = None;
+        let still = store.push(bytes::Bytes::new(), bytes::Bytes::new()).await;
+        assert_eq!(still, Err(refused.unwrap_err()));
+        assert_eq!(store.health(), still);
+        // Reading goes on, of what was acknowledged.
+        assert_eq!(contents(&*store).await.unwrap(), before);
+        let killed = store.killed();
+        assert_eq!(store.close(), still);
+        let again = open(killed.path()).unwrap();
+        let repeated = again.append(last_message()).await.unwrap();
+        assert_eq!(repeated.head.seq, Seq(8));
+        let log = again.read(channel_id(1), Seq(7), 9, 999).await.unwrap();
+        assert_eq!(log.0.len(), 1);
     });
 }
 

@@ -1,0 +1,286 @@
+//! What is durable in the journal and not yet in sled: one layer a frame, over sled's rows.
+//!
+//! An operation is answered once its frame is on disk; sled is applied behind, several frames at
+//! once, because sled pays by the row and a hot channel then costs it few. Readers look through the
+//! layers first, so they see everything answered, in sled or not.
+
+use std::{
+    collections::BTreeMap,
+    ops::{Bound, RangeBounds},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use plenary_core::store::StoreError;
+
+use super::{
+    sum::SUM,
+    tree::{Change, Row, Tree},
+};
+
+/// A row of a batch.
+pub(super) struct Entry {
+    /// Checksum of the row before the batch.
+    pub before: Option<[u8; SUM]>,
+    /// Checksum and value after it.
+    pub now: Option<Vec<u8>>,
+}
+
+/// The rows of one frame.
+pub(super) struct Layer {
+    pub frame: u64,
+    pub entries: BTreeMap<Vec<u8>, Entry>,
+}
+
+impl Layer {
+    fn bytes(&self) -> usize {
+        let entries = self.entries.iter();
+        entries
+            .map(|(key, entry)| key.len() + entry.now.as_ref().map_or(0, Vec::len))
+            .sum()
+    }
+}
+
+/// Bytes in layers at which sled is applied at once.
+const ENOUGH: usize = 512 * 1024;
+
+/// Bytes in layers at which the writer waits for sled.
+const TOO_MUCH: usize = 16 << 20;
+
+/// How long a layer may wait for more.
+const DELAY: Duration = Duration::from_millis(25);
+
+/// All layers.
+#[derive(Default)]
+pub(super) struct Layers {
+    /// Oldest first. Replaced as a whole, so that a reader's copy is one pointer.
+    stack: RwLock<Arc<Vec<Arc<Layer>>>>,
+    progress: Mutex<Progress>,
+    moved: Condvar,
+}
+
+#[derive(Default)]
+struct Progress {
+    bytes: usize,
+    /// The last frame in sled.
+    applied: u64,
+    /// When the oldest layer came.
+    since: Option<Instant>,
+    /// Somebody waits for sled: no delay.
+    hurry: bool,
+    /// No more layers will come.
+    closed: bool,
+    /// sled takes no more.
+    failed: bool,
+}
+
+impl Layers {
+    /// The layers now, oldest first.
+    pub fn now(&self) -> Arc<Vec<Arc<Layer>>> {
+        Arc::clone(&self.stack.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Adds the newest. Waits while there is too much, unless sled has failed.
+    pub fn push(&self, layer: Layer) {
+        let bytes = layer.bytes();
+        self.replace(|stack| stack.push(Arc::new(layer)));
+        let mut progress = self.progress();
+        progress.bytes += bytes;
+        progress.since.get_or_insert_with(Instant::now);
+        self.moved.notify_all();
+        while progress.bytes > TOO_MUCH && !progress.failed {
+            progress = self.wait(progress);
+        }
+    }
+
+    /// Applies layers to sled until [`close`](Self::close), or until sled fails.
+    pub fn run(&self, tree: &Tree, applied_row: impl Fn(u64) -> Row) -> Result<(), StoreError> {
+        while self.wait_for_work() {
+            let layers = self.now();
+            if let Err(error) = self.apply(tree, &layers, &applied_row) {
+                self.progress().failed = true;
+                self.moved.notify_all();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until sled has `frame`. `false` if it never will.
+    pub fn wait_applied(&self, frame: u64) -> bool {
+        let mut progress = self.progress();
+        while progress.applied < frame && !progress.failed {
+            progress.hurry = true;
+            self.moved.notify_all();
+            progress = self.wait(progress);
+        }
+        progress.applied >= frame
+    }
+
+    /// Says where sled stands at a start.
+    pub fn start_at(&self, frame: u64) {
+        self.progress().applied = frame;
+    }
+
+    /// No more layers will come: [`run`](Self::run) applies what is there and ends.
+    pub fn close(&self) {
+        self.progress().closed = true;
+        self.moved.notify_all();
+    }
+
+    /// Waits until it is time to apply. `false` at the end.
+    fn wait_for_work(&self) -> bool {
+        let mut progress = self.progress();
+        loop {
+            let due = progress.since.map(|since| since + DELAY);
+            let now = Instant::now();
+            match due {
+                None if progress.closed => return false,
+                None => progress = self.wait(progress),
+                Some(_) if progress.hurry || progress.closed => break,
+                Some(due) if progress.bytes >= ENOUGH || due <= now => break,
+                Some(due) => {
+                    let waited = self.moved.wait_timeout(progress, due - now);
+                    progress = waited.unwrap_or_else(PoisonError::into_inner).0;
+                }
+            }
+        }
+        progress.hurry = false;
+        true
+    }
+
+    fn apply(
+        &self,
+        tree: &Tree,
+        layers: &[Arc<Layer>],
+        applied_row: &impl Fn(u64) -> Row,
+    ) -> Result<(), StoreError> {
+        let Some(last) = layers.last() else {
+            return Ok(());
+        };
+        let (key, row) = applied_row(last.frame);
+        let mut rows = merged(layers, &(Bound::Unbounded, Bound::Unbounded));
+        rows.insert(&key, Some(&row));
+        tree.apply(rows.into_iter())?;
+        let frame = last.frame;
+        self.replace(|stack| stack.retain(|layer| layer.frame > frame));
+        let left = self.now();
+        let mut progress = self.progress();
+        progress.applied = frame;
+        let bytes: usize = layers.iter().map(|layer| layer.bytes()).sum();
+        progress.bytes = progress.bytes.saturating_sub(bytes);
+        progress.since = (!left.is_empty()).then(Instant::now);
+        self.moved.notify_all();
+        Ok(())
+    }
+
+    fn replace(&self, change: impl FnOnce(&mut Vec<Arc<Layer>>)) {
+        let mut stack = self.stack.write().unwrap_or_else(PoisonError::into_inner);
+        let mut new = Vec::clone(&stack);
+        change(&mut new);
+        *stack = Arc::new(new);
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, progress: MutexGuard<'a, Progress>) -> MutexGuard<'a, Progress> {
+        self.moved
+            .wait(progress)
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The rows of several layers within a range, the newest of each.
+fn merged<'a>(
+    layers: &'a [Arc<Layer>],
+    range: &(Bound<Vec<u8>>, Bound<Vec<u8>>),
+) -> BTreeMap<&'a [u8], Option<&'a [u8]>> {
+    let mut rows: BTreeMap<&[u8], Option<&[u8]>> = BTreeMap::new();
+    for layer in layers {
+        let entries = layer.entries.range::<Vec<u8>, _>(range.clone());
+        rows.extend(entries.map(|(key, entry)| -> Change<'_> { (key, entry.now.as_deref()) }));
+    }
+    rows
+}
+
+/// All rows as of one moment: layers over sled. sled may move on meanwhile, so rows that belong
+/// together can be of two moments; who reads several looks twice.
+pub(super) struct View<'a> {
+    pub tree: &'a Tree,
+    layers: Arc<Vec<Arc<Layer>>>,
+}
+
+impl<'a> View<'a> {
+    pub fn new(tree: &'a Tree, layers: &Layers) -> Self {
+        // The layers first: what leaves them later is in sled by then.
+        Self {
+            layers: layers.now(),
+            tree,
+        }
+    }
+
+    /// The value of a row.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.layered(key) {
+            Some(now) => Ok(now.map(|sealed| sealed[SUM..].to_vec())),
+            None => self.tree.get(key),
+        }
+    }
+
+    /// Checksum of a row.
+    pub fn sum(&self, key: &[u8]) -> Result<Option<[u8; SUM]>, StoreError> {
+        let first = |sealed: &[u8]| sealed.first_chunk().copied();
+        match self.layered(key) {
+            Some(now) => Ok(now.and_then(first)),
+            None => Ok(self.tree.get_sealed(key)?.as_deref().and_then(first)),
+        }
+    }
+
+    /// Rows in byte order of their keys.
+    pub fn range(
+        &self,
+        range: impl RangeBounds<Vec<u8>>,
+    ) -> impl Iterator<Item = Result<Row, StoreError>> + '_ {
+        let range = (range.start_bound().cloned(), range.end_bound().cloned());
+        let value = |sealed: &[u8]| sealed[SUM..].to_vec();
+        let mut over = merged(&self.layers, &range).into_iter().peekable();
+        let mut under = self.tree.range(range).peekable();
+        std::iter::from_fn(move || {
+            loop {
+                let next_under = match under.peek() {
+                    Some(Ok((key, _))) => Some(key),
+                    Some(Err(_)) => return under.next(),
+                    None => None,
+                };
+                let Some((key, _)) = over.peek() else {
+                    return under.next();
+                };
+                match next_under {
+                    Some(below) if below.as_slice() < *key => return under.next(),
+                    Some(below) if below.as_slice() == *key => drop(under.next()),
+                    _ => {}
+                }
+                if let Some((key, Some(sealed))) = over.next() {
+                    return Some(Ok((key.to_vec(), value(sealed))));
+                }
+            }
+        })
+    }
+
+    /// Rows whose keys start with `prefix`.
+    pub fn prefix(&self, prefix: &[u8]) -> impl Iterator<Item = Result<Row, StoreError>> + '_ {
+        let prefix = prefix.to_vec();
+        self.range(prefix.clone()..)
+            .take_while(move |row| match row {
+                Ok((key, _)) => key.starts_with(&prefix),
+                Err(_) => true,
+            })
+    }
+
+    fn layered(&self, key: &[u8]) -> Option<Option<&[u8]>> {
+        let mut newest = self.layers.iter().rev();
+        newest.find_map(|layer| layer.entries.get(key).map(|entry| entry.now.as_deref()))
+    }
+}

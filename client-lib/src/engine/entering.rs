@@ -115,6 +115,13 @@ impl Engine {
         }
     }
 
+    /// Whoever is missing is still missing.
+    pub(super) fn look_again(&mut self, id: ChannelId) {
+        if let Some(channel) = self.channels.get_mut(&id) {
+            channel.look_for_missing = true;
+        }
+    }
+
     pub(super) fn put_off(&mut self, id: ChannelId, until: UnixMillis) {
         if let Some(channel) = self.channels.get_mut(&id) {
             channel.not_before = until;
@@ -433,6 +440,7 @@ impl Engine {
             Ok(_) => return Ok(()),
             Err(failure) => {
                 tracing::warn!(%failure, "no key packages");
+                self.look_again(id);
                 self.put_off(id, now.plus(TRY_AGAIN_MS));
                 return Ok(());
             }
@@ -448,7 +456,8 @@ impl Engine {
             }
         }
         if packages.is_empty() {
-            self.put_off(id, now.plus(10 * TRY_AGAIN_MS));
+            self.look_again(id);
+            self.put_off(id, now.plus(5 * TRY_AGAIN_MS));
             return Ok(());
         }
         self.make_change(now, id, &packages, &[])

@@ -38,7 +38,7 @@ use plenary_proto::{
         ChannelHead, ChannelId, ClientId, DeviceId, LedgerHead, PublicKey, RequestId, Seq,
         UnixMillis,
     },
-    reply::{Failure, Hello, Push, Reply, SignedHead},
+    reply::{Failure, Hello, Push, Record, Reply, SignedHead},
     request::Request,
 };
 use ring::rand::SecureRandom;
@@ -53,6 +53,9 @@ use crate::{
 };
 use mls::{Group, GroupError, Mls};
 use roster::Roster;
+
+/// A statement comes before the profile it names: after so long, ask again.
+const NAMES_AGAIN_MS: u64 = 3_000;
 
 /// What the engine wants done or known.
 #[derive(Debug)]
@@ -148,6 +151,10 @@ struct Channel {
     not_before: UnixMillis,
     /// When to remove whom the ledger has out, if nobody else did.
     fence_at: Option<UnixMillis>,
+    /// Pushed records that wait to be processed together.
+    pushed: Vec<Record>,
+    /// Whether somebody belongs in who is not, is to be looked at again.
+    look_for_missing: bool,
     /// Cannot go on: a commit of the log does not hold.
     stuck: bool,
     /// Reading waits for a longer ledger.
@@ -164,6 +171,8 @@ impl Channel {
             appending: false,
             not_before: UnixMillis(0),
             fence_at: None,
+            pushed: Vec::new(),
+            look_for_missing: true,
             stuck: false,
             needs_ledger: false,
         }
@@ -191,6 +200,8 @@ pub(crate) struct Engine {
     online: bool,
     server: Option<Hello>,
     key_packages: u32,
+    /// When to ask again for names that are still missing.
+    names_at: UnixMillis,
     next_request: u64,
     waiting: HashMap<RequestId, Waiting>,
     out: VecDeque<Output>,
@@ -221,6 +232,7 @@ impl Engine {
             online: false,
             server: None,
             key_packages: 0,
+            names_at: UnixMillis(0),
             next_request: 1,
             waiting: HashMap::new(),
             out: VecDeque::new(),
@@ -278,7 +290,10 @@ impl Engine {
     /// The server says something unasked.
     pub(crate) fn push(&mut self, now: UnixMillis, push: Push) -> Result<(), Error> {
         match push {
-            Push::Moved { channel, record } => self.moved(now, channel, record),
+            Push::Moved { channel, record } => {
+                self.moved(channel, record);
+                Ok(())
+            }
             Push::Ledger(head) => {
                 if self.ledger_head().seq < head.seq {
                     self.read_ledger();
@@ -301,10 +316,22 @@ impl Engine {
         }
     }
 
+    /// No more input waits: what was pushed meanwhile is processed, together.
+    pub(crate) fn settle(&mut self, now: UnixMillis) -> Result<(), Error> {
+        for channel in self.channel_ids() {
+            self.take_pushed(now, channel)?;
+        }
+        Ok(())
+    }
+
     /// Time passed: what was put off is done.
     pub(crate) fn tick(&mut self, now: UnixMillis) -> Result<(), Error> {
         if !self.online {
             return Ok(());
+        }
+        if self.names_at <= now {
+            self.names_at = now.plus(NAMES_AGAIN_MS);
+            self.ask_names();
         }
         for channel in self.channel_ids() {
             self.advance(now, channel)?;
@@ -419,7 +446,7 @@ impl Engine {
         }
     }
 
-    /// Runs one durable step on a channel; on failure its group is loaded again.
+    /// Runs one step on a channel that is on disk afterwards; on failure its group is loaded again.
     fn step<T>(
         &mut self,
         id: ChannelId,
@@ -427,6 +454,20 @@ impl Engine {
     ) -> Result<T, Error> {
         let store = self.store.clone();
         let result = store.atomic(|| work(self));
+        if result.is_err() {
+            self.drop_group(id);
+        }
+        result
+    }
+
+    /// As [`Self::step`], for what came from the server and can be had again.
+    fn reading_step<T>(
+        &mut self,
+        id: ChannelId,
+        work: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let store = self.store.clone();
+        let result = store.relaxed(|| work(self));
         if result.is_err() {
             self.drop_group(id);
         }

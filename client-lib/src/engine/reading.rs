@@ -19,6 +19,7 @@ use crate::{
 #[derive(Default)]
 struct Step {
     messages: bool,
+    commits: bool,
     removed: bool,
     sent: Vec<(plenary_proto::ids::ClientId, Seq)>,
     alarms: Vec<String>,
@@ -67,26 +68,43 @@ impl Engine {
         );
     }
 
-    /// A record was pushed: use it if it is the next one, else read.
-    pub(super) fn moved(
-        &mut self,
-        now: UnixMillis,
-        id: ChannelId,
-        record: Record,
-    ) -> Result<(), Error> {
+    /// A record was pushed: it is processed with what else is pushed by then, if it is the next.
+    pub(super) fn moved(&mut self, id: ChannelId, record: Record) {
+        let Some(channel) = self.channels.get_mut(&id) else {
+            return;
+        };
+        if channel.row.standing != In::In {
+            return;
+        }
+        channel.server = channel.server.max(record.seq);
+        let last = channel
+            .pushed
+            .last()
+            .map_or(channel.row.head.seq, |record| record.seq);
+        // A record too large to be pushed comes without its bytes.
+        if !channel.reading
+            && !channel.stuck
+            && !record.bytes.is_empty()
+            && record.seq == last.next()
+        {
+            channel.pushed.push(record);
+        }
+    }
+
+    pub(super) fn take_pushed(&mut self, now: UnixMillis, id: ChannelId) -> Result<(), Error> {
         let Some(channel) = self.channels.get_mut(&id) else {
             return Ok(());
         };
-        if channel.row.standing != In::In {
-            return Ok(());
+        let pushed = std::mem::take(&mut channel.pushed);
+        let behind = channel.row.head.seq < channel.server;
+        if !pushed.is_empty() {
+            self.take(now, id, pushed)?;
         }
-        channel.server = channel.server.max(record.seq);
-        // A record too large to be pushed comes without its bytes.
-        let usable = !channel.reading && !channel.stuck && !record.bytes.is_empty();
-        if usable && record.seq == channel.row.head.seq.next() {
-            self.take(now, id, vec![record])?;
+        if behind {
+            self.advance(now, id)
+        } else {
+            Ok(())
         }
-        self.advance(now, id)
     }
 
     pub(super) fn records(
@@ -193,7 +211,14 @@ impl Engine {
                 }
             }
         }
-        self.plan_fence(now, id)
+        let Some(channel) = self.channels.get(&id) else {
+            return Ok(());
+        };
+        if channel.look_for_missing {
+            self.plan_fence(now, id)
+        } else {
+            Ok(())
+        }
     }
 
     /// One transaction for all records that hold; how many did, and why it stopped.
@@ -209,7 +234,7 @@ impl Engine {
         let mut stop = None;
         loop {
             let mut failed_at = None;
-            let result = self.step(id, |engine| {
+            let result = self.reading_step(id, |engine| {
                 let mut row = channel_row(engine, id)?;
                 let mut step = Step::default();
                 for (index, record) in records[..end].iter().enumerate() {
@@ -277,6 +302,9 @@ impl Engine {
                 through: row.head.seq,
             });
         }
+        if let Some(channel) = self.channels.get_mut(&id).filter(|_| step.commits) {
+            channel.look_for_missing = true;
+        }
         if step.removed {
             self.drop_group(id);
             self.event(Event::Left(id));
@@ -337,6 +365,7 @@ impl Engine {
                 .map_err(|error| Stop::Fork(format!("this device's own change: {error}")))?;
             self.store.drop_pending(row.id)?;
             row.basis = Some(pending.basis);
+            step.commits = true;
             return Ok(());
         }
         let queued = self.store.outgoing(record.client_id)?;
@@ -392,6 +421,7 @@ impl Engine {
                 // Whatever this device wanted to change, it starts from here again.
                 self.store.drop_pending(id)?;
                 row.basis = Some(basis);
+                step.commits = true;
                 step.removed = removed;
                 Ok(())
             }

@@ -55,6 +55,8 @@ impl Engine {
         for channel in self.channels.values_mut() {
             channel.reading = false;
             channel.appending = false;
+            channel.pushed.clear();
+            channel.look_for_missing = true;
             channel.not_before = UnixMillis(0);
         }
     }
@@ -179,6 +181,7 @@ impl Engine {
             let Some(known) = self.channels.get_mut(&channel) else {
                 continue;
             };
+            known.look_for_missing = true;
             if std::mem::take(&mut known.needs_ledger) {
                 known.not_before = now;
                 self.read_on(channel);

@@ -449,6 +449,8 @@ impl World {
         for frame in frames {
             self.deliver(index, frame);
         }
+        let now = self.now;
+        self.parties[index].engine.settle(now).unwrap();
         if cut {
             self.disconnect(index);
         }

@@ -103,6 +103,15 @@ impl Engine {
         if channel.fence_at.is_some() {
             return Ok(());
         }
+        if !std::mem::take(
+            &mut self
+                .channels
+                .get_mut(&id)
+                .ok_or(GroupError::Missing)?
+                .look_for_missing,
+        ) {
+            return Ok(());
+        }
         let missing = self.missing(now, id)?;
         if !missing.is_empty() {
             self.ask(
@@ -175,6 +184,7 @@ impl Engine {
                     Some(id),
                     format!("a change of the channel could not be made: {error}"),
                 );
+                self.look_again(id);
                 self.put_off(id, now.plus(10 * TURN_MS));
                 Ok(())
             }
@@ -232,6 +242,7 @@ impl Engine {
             ),
         }
         self.store.drop_pending(id)?;
+        self.look_again(id);
         self.put_off(id, now.plus(TURN_MS));
         self.read_on(id);
         Ok(())

@@ -223,21 +223,45 @@ struct Thread {
 impl Thread {
     fn run(mut self, mut engine: Engine) {
         while let Some(input) = self.queue.blocking_recv() {
-            if let Input::Close(done) = input {
-                drop(engine);
-                let _ = done.send(());
-                return;
-            }
-            if let Err(error) = self.take(&mut engine, input) {
-                if error.kind() == ErrorKind::Store {
-                    // What the engine has in memory may be ahead of its store: nothing more is done.
-                    tracing::error!(%error, "the profile's store failed: closing");
-                    self.trouble.set(Some(error));
+            let mut next = Some(input);
+            let mut taken = 0;
+            while let Some(input) = next.take() {
+                if let Input::Close(done) = input {
+                    drop(engine);
+                    let _ = done.send(());
                     return;
                 }
-                tracing::warn!(%error, "the engine could not");
+                let result = self.take(&mut engine, input);
+                if self.failed(result) {
+                    return;
+                }
+                taken += 1;
+                if taken < INPUTS {
+                    next = self.queue.try_recv().ok();
+                }
+            }
+            // Records pushed together are processed in one transaction.
+            if self.failed(engine.settle(now())) {
+                return;
             }
             self.drain(&mut engine);
+        }
+    }
+
+    /// Whether the engine cannot go on.
+    fn failed(&self, result: Result<(), Error>) -> bool {
+        match result {
+            Ok(()) => false,
+            Err(error) if error.kind() == ErrorKind::Store => {
+                // What the engine has in memory may be ahead of its store: nothing more is done.
+                tracing::error!(%error, "the profile's store failed: closing");
+                self.trouble.set(Some(error));
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the engine could not");
+                false
+            }
         }
     }
 

@@ -1,8 +1,10 @@
 //! The profile's store: SQLCipher under a key derived from the passphrase by Argon2id.
 //!
 //! One connection, used by one thread at a time. Group state, message, cursor and outbox row change
-//! in one transaction ([`Store::atomic`]) before a byte leaves or a plaintext is shown; `COMMIT`
-//! returns after fsync (`synchronous = FULL`). One file a table, each with its rows and queries.
+//! in one transaction. What leaves this device, or was promised, is on disk before ([`Store::atomic`]
+//! returns after fsync). What was only read from the server need not be ([`Store::relaxed`]): after a
+//! power loss the store is as it was a moment before, and the server has the rest.
+//! One file a table, each with its rows and queries.
 
 pub(crate) mod channels;
 pub(crate) mod identity;
@@ -15,7 +17,10 @@ use std::{
     fs,
     io::Write,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -102,7 +107,11 @@ CREATE TABLE consumer(name TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT 
 
 /// The profile's store. Clones share the connection.
 #[derive(Clone)]
-pub(crate) struct Store(Arc<Mutex<Connection>>);
+pub(crate) struct Store {
+    connection: Arc<Mutex<Connection>>,
+    /// What the connection's `synchronous` is set to.
+    synced: Arc<AtomicBool>,
+}
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -186,7 +195,10 @@ impl Store {
             .and_then(|()| connection.pragma_update(None, "secure_delete", "ON"))
             .and_then(|()| connection.execute_batch("BEGIN IMMEDIATE; COMMIT;"));
         match opened {
-            Ok(()) => Ok(Self(Arc::new(Mutex::new(connection)))),
+            Ok(()) => Ok(Self {
+                connection: Arc::new(Mutex::new(connection)),
+                synced: Arc::new(AtomicBool::new(true)),
+            }),
             Err(error) => Err(match error.sqlite_error_code() {
                 Some(rusqlite::ErrorCode::NotADatabase) => Error::new(
                     ErrorKind::WrongPassphrase,
@@ -205,11 +217,30 @@ impl Store {
 
     /// The connection, for one statement.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `work` in one durable transaction: all of it or nothing. Does not nest.
+    /// Runs `work` in one transaction, all of it or nothing; on disk when this returns. Does not nest.
     pub(crate) fn atomic<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        self.transaction(true, work)
+    }
+
+    /// As [`Self::atomic`], but on disk only after a while, or with the next durable transaction.
+    pub(crate) fn relaxed<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        self.transaction(false, work)
+    }
+
+    fn transaction<T>(
+        &self,
+        synced: bool,
+        work: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        if self.synced.swap(synced, Ordering::Relaxed) != synced {
+            let level = if synced { "FULL" } else { "NORMAL" };
+            self.lock().pragma_update(None, "synchronous", level)?;
+        }
         self.lock().execute_batch("BEGIN IMMEDIATE")?;
         let result = work().and_then(|value| {
             self.lock().execute_batch("COMMIT")?;

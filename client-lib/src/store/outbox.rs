@@ -62,10 +62,12 @@ impl Store {
         channel: ChannelId,
         content: &[u8],
     ) -> Result<(), Error> {
-        self.lock()
-            .prepare_cached("INSERT INTO outbox(client_id, channel, content) VALUES(?, ?, ?)")?
-            .execute(params![client_id.0, channel.0, content])?;
-        Ok(())
+        self.atomic(|| {
+            self.lock()
+                .prepare_cached("INSERT INTO outbox(client_id, channel, content) VALUES(?, ?, ?)")?
+                .execute(params![client_id.0, channel.0, content])?;
+            Ok(())
+        })
     }
 
     /// The oldest message of a channel that is neither acknowledged nor failed.
@@ -117,10 +119,12 @@ impl Store {
     }
 
     pub(crate) fn put_acknowledged(&self, client_id: ClientId, seq: Seq) -> Result<(), Error> {
-        self.lock()
-            .prepare_cached("UPDATE outbox SET seq = ? WHERE client_id = ?")?
-            .execute(params![seq.0 as i64, client_id.0])?;
-        Ok(())
+        self.relaxed(|| {
+            self.lock()
+                .prepare_cached("UPDATE outbox SET seq = ? WHERE client_id = ?")?
+                .execute(params![seq.0 as i64, client_id.0])?;
+            Ok(())
+        })
     }
 
     pub(crate) fn put_failed(&self, client_id: ClientId, reason: &str) -> Result<(), Error> {

@@ -14,7 +14,7 @@ use plenary_certs::{
     signing::SigningKey,
 };
 use plenary_proto::{
-    ids::{ChannelId, DeviceId, MemberId, NetworkId, PublicKey},
+    ids::{ChannelId, DeviceId, LedgerSeq, MemberId, NetworkId, PublicKey},
     limits,
     reply::Reply,
     request::Request,
@@ -171,11 +171,14 @@ impl Builder {
     pub async fn submit_founding(&self, request: &str, signatures: &[String]) -> Result<(), Error> {
         let (parsed, statements) = super::board::combine(request, signatures)?;
         let (mut engine, mut guest) = self.knock().await?;
-        guest.call(Request::LedgerSubmit(statements)).await?;
-        follow(&mut engine, &mut guest).await?;
+        if engine.ledger_seq() == LedgerSeq(0) {
+            engine.append_statements(&statements)?;
+        }
         let profiles: Vec<_> = parsed.profiles().iter().map(SaltedProfile::hash).collect();
         let shelf = engine.shelf(&[engine.identity().device()], &profiles)?;
+        // Before the ledger: once the network is founded, a founder is no guest any more.
         guest.call(Request::PutSealed(shelf)).await?;
+        guest.call(Request::LedgerSubmit(statements)).await?;
         Ok(())
     }
 

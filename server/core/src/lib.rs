@@ -24,10 +24,12 @@ mod heads;
 pub mod hub;
 pub mod items;
 mod keys;
+pub mod manual;
 pub mod memory;
 pub mod network;
 mod ops;
 mod rate;
+mod retention;
 pub mod session;
 pub mod store;
 #[cfg(any(test, feature = "store-suite"))]

@@ -6,3 +6,4 @@ mod fence;
 mod items;
 mod ledger;
 mod packages;
+mod together;

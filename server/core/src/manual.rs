@@ -1,0 +1,55 @@
+//! The whys of the core, where design.md leaves a choice.
+//!
+//! **Seams are `dyn`.** Store, Items and Hub are called a few times a request and their futures are
+//! boxed anyway; generics would only make every type of the server carry two parameters.
+//!
+//! **The Hub is called, not returned.** Effects returned with the reply would reach the registry
+//! after the reply's work, which is too late twice: a watch must stand before the heads are read, or
+//! a record falls between; and a device must be entered before the last look at the ledger, or a
+//! revocation at that moment cuts nobody. Calls never wait, so the core stays free of I/O.
+//!
+//! **Requests of a connection go one after the other.** Order comes for free, and one device is not
+//! meant to saturate a disk: many devices share a batch of the journal all the same. A commit is the
+//! only thing that holds a lock over a write, and only its channel's.
+//!
+//! **Messages take no lock.** They are checked against the group in memory and carry their epoch
+//! into the store, which refuses what a commit overtook. A message may pass the fence in the
+//! millisecond in which a revocation becomes durable: it was sealed before, by somebody who could not
+//! know, and its authenticated data says so.
+//!
+//! **The look-up of a repeat comes last, not first.** The store looks (device, client id) up by itself
+//! in the append; so only what would be refused is looked up before, and the usual message pays once.
+//! A repeat is answered even where the sender would be refused by now: it happened.
+//!
+//! **Signed heads in batches without a timer.** The first to want one lets its executor run once
+//! around; all that the same durable batch woke join, and one signature serves them. An idle server
+//! signs one by one.
+//!
+//! **Rates are own code.** A bucket is ten lines as a pure function of time; governor brings its own
+//! clock, and the core has none.
+//!
+//! **The ledger is written one statement at a time**, durable first, in memory second. Whoever is
+//! dropped between the two leaves a statement in the store that the next submission takes in first.
+//!
+//! **Founding.** Nobody can authenticate to a server without a ledger. So the operator hands the
+//! founder an invitation like any other, valid until the first device is stated. The server takes
+//! whatever ROOT 1 comes with it: participants do not trust it for that, they pin ROOT 1 by theirs.
+//! The founder is a guest and ends with the first device, all of the first submission included.
+//!
+//! **Same answer, same work.** AUTH: one look-up, one Ed25519 verification, against the server's own
+//! key where the device is unknown (any valid point costs the same; an invalid one is refused early
+//! and would tell). KNOCK: one HMAC, under the exporter where there is no invitation. What differs is
+//! a map look-up and, for a knock, whether the store had the row in memory.
+//!
+//! **Invitations outlive their expiry for whoever has asked**, by sixty days from the request: a
+//! Board meets once a month, and the answer must find its guest.
+//!
+//! **The roster key of a second device** comes from a device of the same member, which has it; it may
+//! only fill an empty place, so that it cannot take the Board's away.
+//!
+//! **Who is not in a channel is told the same whether or not it exists**, direct channels being
+//! nobody else's business. Channels on the ledger are known to all.
+//!
+//! **Pushes of large records carry no bytes** (no MLS message is empty). A commit of a thousand hybrid
+//! leaves has a megabyte; pushed to everybody it would overrun every queue at once. It is read, on
+//! whichever connection, in parts.

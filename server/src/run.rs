@@ -25,7 +25,7 @@ use crate::service::Plenary;
 const OWN_FILES: u64 = 1024;
 /// How often the age of the certificate is looked at.
 const RENEWAL_CHECK: Duration = Duration::from_secs(3600);
-/// How often abandoned uploads are looked for.
+/// How often abandoned uploads and records past their retention are looked for.
 const TIDY: Duration = Duration::from_secs(24 * 3600);
 /// How often connections are looked over for devices whose admission ended by the clock.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -63,7 +63,7 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
         started,
     ));
     let sweep = tokio::spawn(sweep(network.clone(), registry.clone()));
-    let tidy = tokio::spawn(tidy(items));
+    let tidy = tokio::spawn(tidy(items, network.clone()));
     let service = Arc::new(Plenary::new(network, registry));
     let serving = tokio::spawn(serve(
         tcp,
@@ -205,8 +205,8 @@ async fn sweep(network: Arc<Network>, registry: Arc<Registry>) {
     }
 }
 
-/// Removes uploads that nobody completed.
-async fn tidy(items: FolderItems) {
+/// Removes uploads that nobody completed, and records past the retention of POLICY.
+async fn tidy(items: FolderItems, network: Arc<Network>) {
     let mut tick = interval(TIDY);
     loop {
         tick.tick().await;
@@ -216,6 +216,11 @@ async fn tidy(items: FolderItems) {
             Ok(Ok(swept)) => info!(swept, "removed abandoned uploads"),
             Ok(Err(error)) => warn!(%error, "cannot remove abandoned uploads"),
             Err(error) => warn!(%error, "cannot remove abandoned uploads"),
+        }
+        match network.trim(now()).await {
+            Ok(0) => {}
+            Ok(channels) => info!(channels, "dropped records past their retention"),
+            Err(error) => warn!(%error, "cannot drop records past their retention"),
         }
     }
 }

@@ -45,7 +45,10 @@ impl Engine {
         }
         let client_id = self.client_id(now)?;
         self.store.queue(client_id, id, content)?;
-        self.advance(now, id)?;
+        // Promised from here on: what fails now is tried again with the next tick.
+        if let Err(error) = self.advance(now, id) {
+            tracing::warn!(%error, "queued, not sent yet");
+        }
         Ok(client_id)
     }
 

@@ -144,6 +144,8 @@ struct World {
     parties: Vec<Party>,
     channels: Vec<ChannelId>,
     next_line: u64,
+    /// Bytes that left a device, by device, mark and epoch.
+    left: HashMap<(DeviceId, ClientId, Epoch), Bytes>,
 }
 
 fn block<T>(future: impl Future<Output = T>) -> T {
@@ -274,6 +276,7 @@ impl World {
             parties,
             channels,
             next_line: 1,
+            left: HashMap::new(),
         };
         world.found(&statements);
         world
@@ -414,8 +417,9 @@ impl World {
         for _ in 0..40 {
             self.settle();
             self.now = self.now.plus(250);
-            for party in &mut self.parties {
-                party.engine.tick(self.now).unwrap();
+            for index in 0..self.parties.len() {
+                let ticked = self.parties[index].engine.tick(self.now);
+                self.survive(index, ticked);
             }
         }
         self.settle();
@@ -449,8 +453,8 @@ impl World {
         for frame in frames {
             self.deliver(index, frame);
         }
-        let now = self.now;
-        self.parties[index].engine.settle(now).unwrap();
+        let settled = self.parties[index].engine.settle(self.now);
+        self.survive(index, settled);
         if cut {
             self.disconnect(index);
         }
@@ -461,11 +465,28 @@ impl World {
         let Some(line) = &self.parties[index].line else {
             return;
         };
+        let connection = line.id;
+        if let Request::Append(append) = &request {
+            let mark = (
+                self.parties[index].engine.device(),
+                append.client_id,
+                append.epoch,
+            );
+            let first = self
+                .left
+                .entry(mark)
+                .or_insert_with(|| append.bytes.clone());
+            assert_eq!(*first, append.bytes, "sealed twice in one epoch");
+        }
+        let limit = line.limit;
         let frame = encode_client(ClientFrame::Request(id, request));
-        for part in cut(frame, line.limit) {
+        for part in cut(frame, limit) {
             let Some(line) = &mut self.parties[index].line else {
                 return;
             };
+            if line.id != connection {
+                return;
+            }
             let session = line.session.take().unwrap();
             let (next, frames) = block(session.receive(part, self.now));
             let closed = matches!(next, Session::Closed(_));
@@ -490,10 +511,23 @@ impl World {
             },
             frame => frame,
         };
-        match frame {
-            ServerFrame::Reply(id, reply) => party.engine.reply(now, id, reply).unwrap(),
-            ServerFrame::Push(push) => party.engine.push(now, push).unwrap(),
+        let taken = match frame {
+            ServerFrame::Reply(id, reply) => party.engine.reply(now, id, reply),
+            ServerFrame::Push(push) => party.engine.push(now, push),
             other => panic!("{other:?}"),
+        };
+        self.survive(index, taken);
+    }
+
+    /// A process that dies in its store is started again.
+    fn survive(&mut self, index: usize, result: Result<(), Error>) {
+        match result {
+            Ok(()) => {}
+            Err(error) if error.to_string() == "the process died" => {
+                self.restart(index);
+                self.connect(index);
+            }
+            Err(error) => panic!("{error}"),
         }
     }
 
@@ -738,4 +772,120 @@ fn a_restart_after_every_step_of_a_conversation_loses_and_doubles_nothing() {
         (0..60).map(|number| number.to_string()).collect::<Vec<_>>()
     );
     assert_eq!(world.alarms(), [] as [&Event; 0]);
+}
+
+/// The process dies right before or right after each of its transactions, in turn, while it sends,
+/// receives, enters and removes.
+#[test]
+fn a_death_at_every_transaction_loses_doubles_and_reuses_nothing() {
+    let mut world = connected(3);
+    let [first, second, _] = world.channels[..] else {
+        panic!()
+    };
+    world.enter_all(first);
+    let mut sent = 0;
+    for after in 0..12 {
+        for committed in [false, true] {
+            let fault = crate::store::Fault { after, committed };
+            *world.parties[0].engine.store.fault.lock().unwrap() = Some(fault);
+            for index in [0, 1, 0] {
+                let content = Draft::text(sent.to_string()).into_content(fresh_salt().unwrap());
+                let content = content.unwrap().encode().unwrap();
+                let now = world.now;
+                match world.parties[index].engine.send(now, first, &content) {
+                    Ok(_) => sent += 1,
+                    // It is not promised; whether it is queued, the store knows.
+                    Err(error) => {
+                        let dead = world.parties[index].engine.store.queued(None).unwrap();
+                        sent += usize::from(dead > 0 && committed);
+                        world.survive(index, Err(error));
+                    }
+                }
+                world.settle();
+            }
+            world.run();
+        }
+    }
+    // Entering, with a death at each transaction of it.
+    for after in 0..4 {
+        for committed in [false, true] {
+            let fault = crate::store::Fault { after, committed };
+            *world.parties[0].engine.store.fault.lock().unwrap() = Some(fault);
+            let entering = world.parties[0].engine.enter(world.now, second);
+            world.survive(0, entering);
+            world.run();
+        }
+    }
+    world.parties[0].engine.enter(world.now, second).unwrap();
+    world.run();
+    assert_eq!(
+        world.parties[0].engine.devices_in(second).unwrap(),
+        [DeviceId([101; 16])]
+    );
+
+    let mut texts = world.texts(1, first);
+    assert_eq!(world.texts(0, first), texts);
+    assert_eq!(world.texts(2, first), texts);
+    texts.sort_by_key(|text| text.parse::<usize>().unwrap());
+    let expected: Vec<_> = (0..sent).map(|number| number.to_string()).collect();
+    assert_eq!(texts, expected);
+    assert_eq!(world.alarms(), [] as [&Event; 0]);
+}
+
+#[test]
+fn nothing_is_sealed_to_a_leaf_that_the_ledger_has_out() {
+    let mut world = connected(3);
+    let channel = world.channels[0];
+    world.enter_all(channel);
+    let target = Target::Member(MemberId([3; 16]));
+    let revoke = world.ledger.draft(
+        Body::Revoke(Revoke {
+            target,
+            reason: Reason::Compromised,
+        }),
+        world.now,
+    );
+    let signed = world.sign(&revoke);
+    let now = world.now;
+    let engine = &mut world.parties[0].engine;
+    engine.append_statements(&[signed]).unwrap();
+    let data = {
+        let authenticator = engine
+            .group(channel)
+            .unwrap()
+            .epoch_authenticator()
+            .unwrap();
+        engine.auth_data(now, &engine.channels[&channel], authenticator)
+    };
+    let refused = engine
+        .group(channel)
+        .unwrap()
+        .seal(&data, b"secret")
+        .unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "leaves DeviceId(67676767..) in the group, which the ledger has out"
+    );
+    // The commit that makes it possible again takes the leaf out by itself.
+    let commit = engine
+        .group(channel)
+        .unwrap()
+        .commit(&[], &[], &data)
+        .unwrap();
+    engine
+        .group(channel)
+        .unwrap()
+        .apply(&commit.secrets)
+        .unwrap();
+    assert!(
+        !engine
+            .devices_in(channel)
+            .unwrap()
+            .contains(&DeviceId([103; 16]))
+    );
+    engine
+        .group(channel)
+        .unwrap()
+        .seal(&data, b"secret")
+        .unwrap();
 }

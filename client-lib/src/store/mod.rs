@@ -34,13 +34,33 @@ use crate::error::{Error, ErrorKind};
 
 /// The database's file name in a profile folder.
 const DATABASE: &str = "profile.db";
-/// The salt's file name. Not secret.
-const SALT: &str = "profile.salt";
+/// The file that says how the key is derived. Not secret.
+const KDF: &str = "profile.kdf";
 /// Version of the tables below.
 const SCHEMA: i64 = 1;
 
-/// Argon2id memory in KiB, passes and lanes: RFC 9106's second recommended choice.
-const ARGON2: (u32, u32, u32) = (64 * 1024, 3, 4);
+/// How the key is derived from the passphrase: Argon2id (RFC 9106). Kept beside the database, so that
+/// a later version may ask for more.
+#[derive(Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(array)]
+struct Kdf {
+    /// Of this shape.
+    #[n(0)]
+    version: u8,
+    #[n(1)]
+    memory_kib: u32,
+    #[n(2)]
+    passes: u32,
+    #[n(3)]
+    lanes: u32,
+    #[cbor(n(4), with = "minicbor::bytes")]
+    salt: [u8; 16],
+}
+
+/// RFC 9106's second recommended choice: 64 MiB, three passes, four lanes. Tests have no secrets.
+const MEMORY_KIB: u32 = if cfg!(test) { 64 } else { 64 * 1024 };
+/// What a damaged file may not make this machine allocate.
+const MOST_MEMORY_KIB: u32 = 1024 * 1024;
 
 const TABLES: &str = "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -111,6 +131,18 @@ pub(crate) struct Store {
     connection: Arc<Mutex<Connection>>,
     /// What the connection's `synchronous` is set to.
     synced: Arc<AtomicBool>,
+    #[cfg(test)]
+    pub(crate) fault: Arc<Mutex<Option<Fault>>>,
+}
+
+/// For tests: the process dies at a transaction.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fault {
+    /// How many transactions still work.
+    pub(crate) after: u32,
+    /// Whether the fatal one reaches the disk.
+    pub(crate) committed: bool,
 }
 
 impl std::fmt::Debug for Store {
@@ -132,14 +164,22 @@ impl Store {
             ));
         }
         create_private_folder(folder)?;
-        let mut salt = [0; 16];
+        let mut kdf = Kdf {
+            version: 1,
+            memory_kib: MEMORY_KIB,
+            passes: 3,
+            lanes: 4,
+            salt: [0; 16],
+        };
         SystemRandom::new()
-            .fill(&mut salt)
+            .fill(&mut kdf.salt)
             .map_err(|_| Error::new(ErrorKind::Io, "the system gives no randomness"))?;
-        let mut file = fs::File::create(folder.join(SALT))?;
-        file.write_all(&salt)?;
+        let bytes = minicbor::to_vec(&kdf)
+            .map_err(|error| Error::new(ErrorKind::Store, error.to_string()))?;
+        let mut file = fs::File::create(folder.join(KDF))?;
+        file.write_all(&bytes)?;
         file.sync_all()?;
-        let store = Self::connect(folder, &salt, passphrase)?;
+        let store = Self::connect(folder, &kdf, passphrase)?;
         store.atomic(|| {
             store.lock().execute_batch(TABLES)?;
             store.lock().pragma_update(None, "user_version", SCHEMA)?;
@@ -153,10 +193,10 @@ impl Store {
     ///
     /// Errors: `NotAProfile`, `WrongPassphrase`, `InUse`, `Store`.
     pub(crate) fn open(folder: &Path, passphrase: &SecretString) -> Result<Self, Error> {
-        let salt = fs::read(folder.join(SALT))
+        let kdf = fs::read(folder.join(KDF))
             .ok()
             .filter(|_| folder.join(DATABASE).exists());
-        let Some(salt) = salt else {
+        let Some(kdf) = kdf else {
             return Err(Error::new(
                 ErrorKind::NotAProfile,
                 format!(
@@ -165,7 +205,13 @@ impl Store {
                 ),
             ));
         };
-        let store = Self::connect(folder, &salt, passphrase)?;
+        let kdf: Kdf = minicbor::decode(&kdf).map_err(|_| {
+            Error::new(
+                ErrorKind::NotAProfile,
+                format!("{KDF} is damaged or of a newer program: restore it from your backup"),
+            )
+        })?;
+        let store = Self::connect(folder, &kdf, passphrase)?;
         let version: i64 = store
             .lock()
             .pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -181,8 +227,8 @@ impl Store {
         Ok(store)
     }
 
-    fn connect(folder: &Path, salt: &[u8], passphrase: &SecretString) -> Result<Self, Error> {
-        let key = derive(passphrase, salt)?;
+    fn connect(folder: &Path, kdf: &Kdf, passphrase: &SecretString) -> Result<Self, Error> {
+        let key = derive(passphrase, kdf)?;
         let connection = Connection::open(folder.join(DATABASE))?;
         let pragma = Zeroizing::new(format!("x'{}'", *hex(key.as_ref())));
         connection.pragma_update(None, "key", pragma.as_str())?;
@@ -198,6 +244,8 @@ impl Store {
             Ok(()) => Ok(Self {
                 connection: Arc::new(Mutex::new(connection)),
                 synced: Arc::new(AtomicBool::new(true)),
+                #[cfg(test)]
+                fault: Arc::default(),
             }),
             Err(error) => Err(match error.sqlite_error_code() {
                 Some(rusqlite::ErrorCode::NotADatabase) => Error::new(
@@ -243,13 +291,35 @@ impl Store {
         }
         self.lock().execute_batch("BEGIN IMMEDIATE")?;
         let result = work().and_then(|value| {
+            #[cfg(test)]
+            self.die(false)?;
             self.lock().execute_batch("COMMIT")?;
+            #[cfg(test)]
+            self.die(true)?;
             Ok(value)
         });
         if result.is_err() && !self.lock().is_autocommit() {
             self.lock().execute_batch("ROLLBACK")?;
         }
         result
+    }
+}
+
+#[cfg(test)]
+impl Store {
+    /// Fails as a process does that dies right before or right after a commit.
+    fn die(&self, committed: bool) -> Result<(), Error> {
+        let mut fault = self.fault.lock().unwrap();
+        match fault.as_mut() {
+            Some(due) if due.committed == committed && due.after == 0 => {
+                Err(Error::new(ErrorKind::Store, "the process died"))
+            }
+            Some(due) if due.committed == committed => {
+                due.after -= 1;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -266,14 +336,19 @@ fn create_private_folder(folder: &Path) -> Result<(), Error> {
     })
 }
 
-fn derive(passphrase: &SecretString, salt: &[u8]) -> Result<Zeroizing<[u8; 32]>, Error> {
-    let (memory, passes, lanes) = ARGON2;
+fn derive(passphrase: &SecretString, kdf: &Kdf) -> Result<Zeroizing<[u8; 32]>, Error> {
+    if kdf.version != 1 || kdf.memory_kib > MOST_MEMORY_KIB {
+        return Err(Error::new(
+            ErrorKind::NotAProfile,
+            format!("{KDF} is damaged or of a newer program: restore it from your backup"),
+        ));
+    }
     let mut key = Zeroizing::new([0; 32]);
-    Params::new(memory, passes, lanes, Some(32))
+    Params::new(kdf.memory_kib, kdf.passes, kdf.lanes, Some(32))
         .and_then(|params| {
             Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into(
                 passphrase.expose_secret().as_bytes(),
-                salt,
+                &kdf.salt,
                 key.as_mut(),
             )
         })

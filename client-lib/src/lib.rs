@@ -15,6 +15,7 @@ pub mod content;
 mod engine;
 mod error;
 pub mod files;
+pub mod manual;
 mod net;
 mod store;
 

@@ -15,6 +15,7 @@ pub mod codec;
 pub mod ids;
 pub mod label;
 pub mod limits;
+pub mod manual;
 pub mod reply;
 pub mod request;
 pub mod scanner;

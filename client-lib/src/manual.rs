@@ -1,0 +1,45 @@
+//! Why the client is as it is.
+//!
+//! **One engine without I/O.** Ledger, channels, outbox and MLS change together or not at all, so
+//! they live in one synchronous place over one database connection. Whatever waits is outside: the
+//! driver pulls requests and brings answers. The tests run several engines and the real server core
+//! in one thread, with a clock of their own and a death at every transaction.
+//!
+//! **Two kinds of transaction.** What leaves this device must be on disk before: a restart that
+//! forgot a sealed message would use its key again. What was read from the server need not be: after
+//! a power loss group, message and cursor are together as they were a moment ago, and the server has
+//! the rest. So sealing, queueing and group changes of one's own wait for the disk; reading does not,
+//! and a page of 256 records costs one write of the group's state.
+//!
+//! **One message of a channel at a time.** A sender's order is part of what is promised. Two
+//! messages under way could be accepted in the other order after a refusal of the first, so the next
+//! one leaves when the one before is acknowledged. Channels do not wait for one another.
+//!
+//! **The same bytes again.** A sealed message is kept until it is in the log and sent again as it is;
+//! the server tells a repeat by its mark. It is sealed anew only when its epoch is over and
+//! everything up to the head has been read without finding it: then the server cannot take it any
+//! more.
+//!
+//! **Own records.** MLS cannot open what this device sealed. The content waits in the outbox and
+//! becomes a message when the record comes back, equal to the byte, in its place in the log: so every
+//! device shows one order, its own messages included.
+//!
+//! **Trees apart.** A group's state is written at each message, its tree only when the epoch moved:
+//! with 1,000 hybrid devices that is 28 KB instead of 2.8 MB.
+//!
+//! **The fence.** A client seals to nobody whom the newest ledger it has does not back, whatever the
+//! server says. Who has something to send makes the removing commit first; else the rank of the
+//! leaf's hash with the ledger head decides whose turn it is, 200 ms apart, so that one commits and
+//! the others rarely try.
+//!
+//! **Names** come after the statements that name them (the shelf is filled once the statement
+//! counts), so the roster asks again after a few seconds for what is missing.
+//!
+//! **Large frames in parts on the chat connection.** design.md puts them on the bulk connection.
+//! Here a frame above the message limit is cut into ordinary messages, and pushes pass between the
+//! parts: a joiner needs no second connection, and a chat message waits for one part at most.
+//!
+//! **Chosen.** rusqlite with SQLCipher: sealed pages, one file, transactions that were tested for
+//! twenty years. mls-rs: the library itself asks us about each leaf and each commit, and its state
+//! fits three small traits. minicbor for MIMI content: small and strict. ring for what Plenary seals
+//! itself, AWS-LC (through mls-rs and rustls) for what they do. tokio for the network only.

@@ -330,7 +330,7 @@ impl Engine {
             channel.server = channel.server.max(head.seq);
         }
         self.event(Event::Entered(id));
-        self.ask(Request::Watch(vec![id]), Waiting::Watch);
+        self.ask(Request::Watch(vec![id]), Waiting::Watch(vec![id]));
         self.advance(now, id)
     }
 

@@ -127,7 +127,7 @@ enum Waiting {
     Sealed,
     KeyPackages,
     Welcomes,
-    Watch,
+    Watch(Vec<ChannelId>),
     Read(ChannelId),
     Entry(ChannelId),
     Found(ChannelId),
@@ -274,7 +274,7 @@ impl Engine {
                 Ok(())
             }
             Waiting::Welcomes => self.welcome_list(now, reply),
-            Waiting::Watch => self.heads(now, reply),
+            Waiting::Watch(asked) => self.heads(now, &asked, reply),
             Waiting::Read(channel) => self.records(now, channel, reply),
             Waiting::Entry(channel) => self.group_state(now, channel, reply),
             Waiting::Found(channel) => self.founded(now, channel, reply),

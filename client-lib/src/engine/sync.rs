@@ -2,7 +2,7 @@
 
 use plenary_certs::ledger::Standing;
 use plenary_proto::{
-    ids::{LedgerHead, LedgerSeq, UnixMillis},
+    ids::{ChannelId, LedgerHead, LedgerSeq, UnixMillis},
     limits,
     reply::{Failure, Hello, Reply},
     request::Request,
@@ -211,16 +211,23 @@ impl Engine {
             .filter(|channel| channel.row.standing == In::In)
             .map(|channel| channel.row.id)
             .collect();
-        self.ask(Request::Watch(channels), Waiting::Watch);
+        self.ask(Request::Watch(channels.clone()), Waiting::Watch(channels));
     }
 
     pub(super) fn heads(
         &mut self,
         now: UnixMillis,
+        asked: &[ChannelId],
         reply: Result<Reply, Failure>,
     ) -> Result<(), Error> {
         self.refill_key_packages(now)?;
         if let Ok(Reply::Heads(heads)) = reply {
+            // Left out: this device is no longer in it. Reading says so.
+            for id in asked {
+                if !heads.iter().any(|(channel, _)| channel == id) {
+                    self.read_on(*id);
+                }
+            }
             for (id, head) in heads {
                 let Some(channel) = self.channels.get_mut(&id) else {
                     continue;

@@ -889,3 +889,34 @@ fn nothing_is_sealed_to_a_leaf_that_the_ledger_has_out() {
         .seal(&data, b"secret")
         .unwrap();
 }
+
+/// The owner of a direct channel puts somebody out who is away.
+#[test]
+fn who_was_removed_while_away_learns_it() {
+    let mut world = connected(3);
+    let with = [MemberId([2; 16]), MemberId([3; 16])];
+    let direct = world.parties[0].engine.direct(world.now, &with).unwrap();
+    world.run();
+    world.disconnect(2);
+    let now = world.now;
+    let removed = [DeviceId([103; 16])];
+    let wanted = format!("direct:{direct}");
+    world.parties[0]
+        .engine
+        .store
+        .put_meta(&wanted, &with[0].0)
+        .unwrap();
+    world.parties[0]
+        .engine
+        .make_change(now, direct, &[], &removed)
+        .unwrap();
+    world.run();
+    world.connect(2);
+    world.run();
+    assert!(world.parties[2].events.contains(&Event::Left(direct)));
+    let refused = world.parties[2]
+        .engine
+        .send(now, direct, b"anything")
+        .unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NotFound);
+}

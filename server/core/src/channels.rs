@@ -4,7 +4,7 @@
 //! store's answer and the swap; whoever meets a newer epoch loads again.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
@@ -39,6 +39,8 @@ pub(crate) struct Slot {
 /// A group at one epoch.
 pub(crate) struct Group {
     pub observed: ObservedGroup,
+    /// Its leaves: asked for at every request, and a walk over the tree each time adds up.
+    devices: HashSet<DeviceId>,
     /// Not fenced at this ledger, as of this moment.
     clear: Mutex<Option<(LedgerSeq, UnixMillis)>>,
 }
@@ -161,9 +163,15 @@ impl Slot {
 impl Group {
     fn new(observed: ObservedGroup) -> Self {
         Self {
+            devices: observed.devices().into_iter().collect(),
             observed,
             clear: Mutex::default(),
         }
+    }
+
+    /// Whether a device has a leaf.
+    pub fn contains(&self, device: DeviceId) -> bool {
+        self.devices.contains(&device)
     }
 
     /// Whether a leaf must be removed before anything else may happen.
@@ -183,8 +191,7 @@ impl Group {
 
     /// Leaves of this group that are not in another.
     pub fn gone_in(&self, next: &ObservedGroup) -> Vec<DeviceId> {
-        let mut gone = self.observed.devices();
-        gone.retain(|device| !next.contains(*device));
-        gone
+        let next: HashSet<_> = next.devices().into_iter().collect();
+        self.devices.difference(&next).copied().collect()
     }
 }

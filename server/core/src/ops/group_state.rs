@@ -26,7 +26,7 @@ pub(crate) async fn run(
         Err(OpError::NotFound(_)) => return not_allowed(CLOSED),
         other => other?,
     };
-    let inside = group.observed.contains(caller.device());
+    let inside = group.contains(caller.device());
     let granted = ledger.read(|ledger| ledger.granted(channel, caller.member(), ledger.head().seq));
     let enters = match group.observed.rule() {
         Rule::Open => true,

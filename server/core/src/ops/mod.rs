@@ -83,7 +83,7 @@ async fn group_of(
     let slot = network.channels.slot(channel);
     let group = slot.group(&*network.store, network.ledger()?).await;
     match group {
-        Ok(group) if group.observed.contains(device) => Ok(group),
+        Ok(group) if group.contains(device) => Ok(group),
         Ok(_) | Err(OpError::NotFound(_)) => not_allowed("this device is not in the channel"),
         Err(error) => Err(error),
     }

@@ -138,6 +138,23 @@ fn one_commit_an_epoch_and_what_was_sealed_before_is_stale() {
 }
 
 #[test]
+fn a_commit_under_a_used_client_id_changes_nothing() {
+    let (rig, mut owner, mut other) = two();
+    let message = message_request(OPEN, &mut owner, "first");
+    let (first, _) = appended(rig.ask(1, Request::Append(message.clone())));
+    let commit = Append {
+        client_id: message.client_id,
+        ..commit_request(OPEN, &owner.commit(&[], &[10]))
+    };
+    let (again, repeated) = appended(rig.ask(1, Request::Append(commit)));
+    assert!(repeated);
+    assert_eq!(again.head, first.head);
+    // The group is where it was, and so is whom the commit would have removed.
+    say(&rig, OPEN, &mut other, "still here").unwrap();
+    assert_eq!(read(&rig, 10, OPEN, 0).unwrap().0.len(), 3);
+}
+
+#[test]
 fn who_is_not_in_it_gets_nothing() {
     let (rig, mut owner, mut other) = two();
     say(&rig, OPEN, &mut owner, "for those inside").unwrap();

@@ -9,7 +9,7 @@ use plenary_proto::{
     request::Request,
 };
 
-use crate::{config::Config, error::OpError, fixture::*};
+use crate::{config::Config, dispatch::dispatch, error::OpError, fixture::*};
 
 const DIRECT: ChannelId = ChannelId([101; 16]);
 
@@ -157,13 +157,22 @@ fn a_commit_whose_answer_was_lost_is_found_again() {
 #[test]
 fn work_that_is_dropped_half_done_leaves_no_stale_group() {
     let (rig, _) = Rig::new().shaky();
-    let mut peers = inside(&rig, &[1, 10]);
-    let commit = peers[0].commit(&[], &[]);
-    let request = Request::Append(commit_request(OPEN, &commit));
+    let mut peers = inside(&rig, &[1, 10, 11]);
+    let removal = peers[0].commit(&[], &[11]);
+    let request = Request::Append(commit_request(OPEN, &removal));
+    let read = || {
+        let request = Request::Read {
+            channel: OPEN,
+            after: Seq(0),
+            limit: 1,
+        };
+        rig.ask(11, request)
+    };
+    assert!(read().is_ok());
     let before = rig.log(OPEN).len();
     {
         let caller = chat(1);
-        let work = crate::dispatch::dispatch(&rig.network, &caller, request.clone(), NOW);
+        let work = dispatch(&rig.network, &caller, request.clone(), NOW);
         let mut work = Box::pin(work);
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         // Until it is durable, and no further.
@@ -171,8 +180,9 @@ fn work_that_is_dropped_half_done_leaves_no_stale_group() {
             assert!(work.as_mut().poll(&mut cx).is_pending());
         }
     }
+    assert!(matches!(read(), Err(OpError::NotAllowed(_))));
     peers[0].accept();
-    peers[1].follow(&commit);
+    peers[1].follow(&removal);
     let message = message_request(OPEN, &mut peers[1], "in the new epoch");
     rig.ask(10, Request::Append(message)).unwrap();
     let again = rig.ask(1, request);

@@ -67,6 +67,8 @@ pub struct Status {
     pub standing: Standing,
     /// Authenticated, the ledger verified up to the server's.
     pub online: bool,
+    /// Online, and everything that the server was heard to have is read.
+    pub caught_up: bool,
     /// Statements verified.
     pub ledger: LedgerSeq,
     /// Messages waiting to be acknowledged by the server.
@@ -111,6 +113,7 @@ impl Client {
                     device,
                     standing: engine.standing(now),
                     online: engine.is_online(),
+                    caught_up: engine.is_caught_up(),
                     ledger: engine.ledger_seq(),
                     queued: engine.store().queued(None)?,
                     messages: engine.store().message_count()?,
@@ -130,10 +133,20 @@ impl Client {
     /// Errors: [`ErrorKind::Offline`] after `patience`; [`ErrorKind::Trust`] or
     /// [`ErrorKind::Unauthenticated`] as soon as that is known.
     pub async fn online(&self, patience: Duration) -> Result<(), Error> {
+        self.reaches(patience, Engine::is_online).await
+    }
+
+    /// Waits until it is online and everything that the server was heard to have is read: names,
+    /// and the messages of every channel it is in. Errors as [`Client::online`].
+    pub async fn caught_up(&self, patience: Duration) -> Result<(), Error> {
+        self.reaches(patience, Engine::is_caught_up).await
+    }
+
+    async fn reaches(&self, patience: Duration, there: fn(&Engine) -> bool) -> Result<(), Error> {
         let mut events = self.events();
         let wait = async {
             loop {
-                if self.driver.run(|engine, _| Ok(engine.is_online())).await? {
+                if self.driver.run(move |engine, _| Ok(there(engine))).await? {
                     return Ok(());
                 }
                 let hopeless = |error: &Error| {

@@ -9,7 +9,7 @@ use plenary_proto::{
     request::SealedName,
 };
 
-use super::Engine;
+use super::{Engine, In, Waiting};
 use crate::{
     error::{Error, ErrorKind},
     store::{Store, identity::Identity},
@@ -26,6 +26,26 @@ impl Engine {
 
     pub(crate) fn is_online(&self) -> bool {
         self.online
+    }
+
+    /// Online, and everything that the server was heard to have is read. A channel that cannot go on
+    /// is not waited for.
+    pub(crate) fn is_caught_up(&self) -> bool {
+        let asked = self.waiting.values().any(|waiting| {
+            matches!(
+                waiting,
+                Waiting::Ledger
+                    | Waiting::Sealed
+                    | Waiting::Welcomes
+                    | Waiting::Watch
+                    | Waiting::Read(_)
+            )
+        });
+        self.online
+            && !asked
+            && self.channels.values().all(|channel| {
+                channel.row.standing != In::In || channel.stuck || channel.caught_up()
+            })
     }
 
     pub(crate) fn read_ledger_with<T>(&self, read: impl FnOnce(&Ledger) -> T) -> T {

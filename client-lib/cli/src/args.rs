@@ -1,0 +1,424 @@
+//! The arguments as typed.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use plenary_client::{Capacity, EntryRule, Label, ids::UnixMillis};
+
+use crate::{exit::CODES, output::Color, time};
+
+mod board;
+
+pub(crate) use board::{BoardCommand, RequestCommand, RevokeTarget};
+
+const EXAMPLES: &str = "\
+Examples:
+  plenary join 'plenary:...' --name 'Bob Brown' --state Ruritania --wait
+  plenary channels
+  plenary enter encryption
+  plenary send encryption 'Has anyone seen this wallet?' --thread Wallets
+  plenary tail encryption --follow
+  plenary reply encryption 42 'Yes, in March.'
+
+To found a network, see `plenary network found --help`.";
+
+/// Discuss by topic and hand over files within a closed network, end-to-end encrypted.
+#[derive(Debug, Parser)]
+#[command(name = "plenary", version, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{CODES}"))]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct Global {
+    /// The profile's folder: keys, messages, what waits to be sent. Sealed with a passphrase.
+    /// By default plenary/default under the folder for user data.
+    #[arg(long, global = true, value_name = "DIR", env = "PLENARY_PROFILE")]
+    pub(crate) profile: Option<PathBuf>,
+
+    /// Read the passphrase from this file, one line, which nobody else may read (mode 600).
+    /// Otherwise it is asked for on the terminal.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "PLENARY_PASSPHRASE_FILE"
+    )]
+    pub(crate) passphrase_file: Option<PathBuf>,
+
+    /// Print one JSON object a line; errors as {"error": {"code", "message"}} to standard error.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// When to colour.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        value_name = "WHEN"
+    )]
+    pub(crate) color: Color,
+
+    /// How long to wait for the server: seconds, or 5m, 1h. What is queued stays queued.
+    /// [default: 30s]
+    #[arg(long, global = true, value_name = "TIME", value_parser = time::duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Do not connect: show what is stored, queue what is sent.
+    #[arg(long, global = true)]
+    pub(crate) offline: bool,
+
+    /// Log to standard error, such as `info` or `plenary_client=debug`. Never holds a name, a text
+    /// or a key.
+    #[arg(long, global = true, value_name = "FILTER", env = "PLENARY_LOG")]
+    pub(crate) log: Option<String>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Found a network.
+    #[command(subcommand)]
+    Network(NetworkCommand),
+    /// Make an invitation: one line to hand over by a safe way. Valid 72 hours, for one person.
+    Invite,
+    /// Ask to be admitted with an invitation.
+    Join(JoinArgs),
+    /// The Board's work: keys, requests, signatures.
+    #[command(subcommand)]
+    Board(BoardCommand),
+    /// Requests for admission that came by this profile's invitations.
+    Requests,
+    /// The members of the network.
+    Members(MembersArgs),
+    /// The channels of the network.
+    Channels,
+    /// Enter a channel.
+    Enter(EnterArgs),
+    /// Found a direct channel: a small private one with some members.
+    Direct(DirectArgs),
+    /// Send a message.
+    Send(SendArgs),
+    /// Answer a message.
+    Reply(ReplyArgs),
+    /// Show messages.
+    Tail(TailArgs),
+    /// Discuss in a channel: shows what comes, sends every line typed.
+    Talk(TalkArgs),
+    /// Connect, send what is queued, read what is new, end.
+    Sync,
+    /// How this profile is.
+    Status,
+}
+
+const FOUND_EXAMPLES: &str = "\
+From an empty folder to a network, with a Board of three of whom two sign:
+
+  The server's first start has written founder.json. Three people make their keys, each on a
+  machine of their own, and hand over the .pub file:
+    plenary board keygen --out alice.board
+  The founder, who is the first of the Board:
+    plenary network found --founder founder.json --board alice.board.pub \\
+      --board bob.board.pub --board carol.board.pub --name 'Alice' --state Utopia \\
+      --channel encryption --channel metaverse --out founding.request
+  Two of the three:
+    plenary board show founding.request
+    plenary board sign --key alice.board founding.request --out a.sig
+  The founder again:
+    plenary network submit founding.request a.sig b.sig
+    plenary invite";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NetworkCommand {
+    /// Make the founder's profile and the request that the Board signs.
+    #[command(after_help = FOUND_EXAMPLES)]
+    Found(FoundArgs),
+    /// Submit the founding with the Board's signature files.
+    Submit(SubmitArgs),
+}
+
+/// Who somebody is. Colleagues see it; the server never does.
+#[derive(Debug, Args)]
+pub(crate) struct PersonArgs {
+    /// Name, as colleagues will see it.
+    #[arg(long)]
+    pub(crate) name: String,
+    /// State or body.
+    #[arg(long)]
+    pub(crate) state: String,
+    /// A language spoken; may be repeated.
+    #[arg(long = "language", value_name = "LANGUAGE")]
+    pub(crate) languages: Vec<String>,
+    /// A field of expertise; may be repeated.
+    #[arg(long, value_name = "FIELD")]
+    pub(crate) expertise: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FoundArgs {
+    /// The founder.json that the server wrote on its first start.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) founder: PathBuf,
+    /// The public half of a Board key; once for each person, the founder first.
+    #[arg(long, value_name = "FILE.pub", required = true)]
+    pub(crate) board: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) person: PersonArgs,
+    /// An open channel to begin with, as NAME or NAME=PURPOSE; may be repeated.
+    #[arg(long = "channel", value_name = "NAME")]
+    pub(crate) channels: Vec<String>,
+    /// Where to write the request file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SubmitArgs {
+    /// The request file.
+    pub(crate) request: PathBuf,
+    /// The signature files.
+    #[arg(required = true)]
+    pub(crate) signatures: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  plenary join 'plenary:...' --name 'Bob Brown' --state Ruritania --language fr
+  plenary join - --name Bob --state Ruritania < invitation.txt
+  plenary join --wait          (the request is made already: wait for the Board)
+
+Read the fingerprint to whoever invited you, by telephone: the Board compares it.")]
+pub(crate) struct JoinArgs {
+    /// The invitation's line; `-` reads it from standard input. Left out: only wait.
+    #[arg(requires_all = ["name", "state"], required_unless_present = "wait")]
+    pub(crate) invitation: Option<String>,
+    /// Name, as colleagues will see it.
+    #[arg(long, requires = "invitation")]
+    pub(crate) name: Option<String>,
+    /// State or body.
+    #[arg(long, requires = "invitation")]
+    pub(crate) state: Option<String>,
+    /// A language spoken; may be repeated.
+    #[arg(long = "language", value_name = "LANGUAGE")]
+    pub(crate) languages: Vec<String>,
+    /// A field of expertise; may be repeated.
+    #[arg(long, value_name = "FIELD")]
+    pub(crate) expertise: Vec<String>,
+    /// As what.
+    #[arg(
+        long = "as",
+        value_enum,
+        value_name = "CAPACITY",
+        default_value = "member"
+    )]
+    pub(crate) capacity: CapacityArg,
+    /// The authority that nominates.
+    #[arg(long, value_name = "AUTHORITY", default_value = "")]
+    pub(crate) nominated_by: String,
+    /// Why.
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
+    /// For somebody on the Board: the public half of their Board key.
+    #[arg(long, value_name = "FILE.pub")]
+    pub(crate) board_key: Option<PathBuf>,
+    /// Wait until the Board has decided; for ever, unless --timeout is given.
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CapacityArg {
+    Member,
+    Expert,
+    Observer,
+}
+
+impl From<CapacityArg> for Capacity {
+    fn from(capacity: CapacityArg) -> Self {
+        match capacity {
+            CapacityArg::Member => Self::Member,
+            CapacityArg::Expert => Self::Expert,
+            CapacityArg::Observer => Self::Observer,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RuleArg {
+    /// Every member may enter.
+    Open,
+    /// Whom the Board grants entry or the owner adds.
+    Granted,
+}
+
+impl From<RuleArg> for EntryRule {
+    fn from(rule: RuleArg) -> Self {
+        match rule {
+            RuleArg::Open => Self::Open,
+            RuleArg::Granted => Self::Granted,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MembersArgs {
+    /// Past and suspended ones, too.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Only those who read this channel.
+    #[arg(long, value_name = "CHANNEL")]
+    pub(crate) channel: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EnterArgs {
+    /// Names, or beginnings of ids of at least four digits.
+    #[arg(required = true, value_name = "CHANNEL")]
+    pub(crate) channels: Vec<String>,
+    /// Ask only; entry follows with a later connection.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DirectArgs {
+    /// Names, or beginnings of ids of at least four digits.
+    #[arg(required = true, value_name = "MEMBER")]
+    pub(crate) members: Vec<String>,
+}
+
+/// What a message may carry beside its text.
+#[derive(Debug, Args)]
+pub(crate) struct MarkArgs {
+    /// How far it may travel: TLP:RED, TLP:AMBER+STRICT, TLP:AMBER, TLP:GREEN, TLP:CLEAR.
+    #[arg(long, value_name = "TLP")]
+    pub(crate) label: Option<Label>,
+    /// Queue and return; it goes out with the next connection.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  plenary send encryption 'Has anyone seen this wallet?' --thread Wallets
+  plenary send encryption --label TLP:RED < note.txt
+  git log -5 | plenary send metaverse --markdown -
+
+Waits until the message is in the channel's log and read back from there. On a terminal it says
+first who will read it. Of a text from standard input, one line end at the end is left out.")]
+pub(crate) struct SendArgs {
+    /// Name, or beginning of the id.
+    pub(crate) channel: String,
+    /// The text; left out or `-`: standard input.
+    pub(crate) text: Option<String>,
+    /// The thread, by its title; begins it if there is none.
+    #[arg(long, value_name = "TITLE")]
+    pub(crate) thread: Option<String>,
+    /// The text is Markdown.
+    #[arg(long)]
+    pub(crate) markdown: bool,
+    /// Everybody is asked to acknowledge: a notice, outside the discussion.
+    #[arg(long, conflicts_with_all = ["markdown", "thread"])]
+    pub(crate) notice: bool,
+    #[command(flatten)]
+    pub(crate) marks: MarkArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  plenary reply encryption 42 'Yes, in March.'
+  plenary reply encryption 01f3a9 - < answer.txt
+
+The answer goes to the thread of what it answers.")]
+pub(crate) struct ReplyArgs {
+    /// Name, or beginning of the id.
+    pub(crate) channel: String,
+    /// What to answer: its number in the channel, or the beginning of its message id.
+    pub(crate) message: String,
+    /// The text; left out or `-`: standard input.
+    pub(crate) text: Option<String>,
+    #[command(flatten)]
+    pub(crate) marks: MarkArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  plenary tail
+  plenary tail encryption --since 2d
+  plenary tail encryption metaverse --follow
+  plenary tail encryption --json --since 2026-03-01 | jq -r .text")]
+pub(crate) struct TailArgs {
+    /// Names, or beginnings of ids; left out: all channels that this device is in.
+    #[arg(value_name = "CHANNEL")]
+    pub(crate) channels: Vec<String>,
+    /// How many of the last; all, with --since.
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) lines: Option<usize>,
+    /// From then on: 2h, 3d, 2026-03-01, 2026-03-01T09:30.
+    #[arg(long, value_name = "TIME", value_parser = time::moment)]
+    pub(crate) since: Option<UnixMillis>,
+    /// Only this thread.
+    #[arg(long, value_name = "TITLE")]
+    pub(crate) thread: Option<String>,
+    /// Go on with what comes; reconnects by itself. The profile stays open: to send from here,
+    /// use `talk`.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  plenary talk encryption --thread Wallets
+
+End with Ctrl-D: what was typed is delivered first. Lines from a pipe are sent one by one.")]
+pub(crate) struct TalkArgs {
+    /// Name, or beginning of the id.
+    pub(crate) channel: String,
+    /// The thread, by its title, that what is typed goes to.
+    #[arg(long, value_name = "TITLE")]
+    pub(crate) thread: Option<String>,
+    /// How far what is typed may travel.
+    #[arg(long, value_name = "TLP")]
+    pub(crate) label: Option<Label>,
+    /// How many of the last messages to show first.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+    pub(crate) lines: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_commands_fit_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_option_takes_a_passphrase() {
+        fn walk(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                let name = argument.get_id().as_str();
+                assert!(
+                    !name.contains("passphrase") || name == "passphrase_file",
+                    "{name}"
+                );
+            }
+            command.get_subcommands().for_each(walk);
+        }
+        walk(&Cli::command());
+    }
+}

@@ -1,0 +1,35 @@
+//! One file a group of commands.
+
+mod board;
+mod channels;
+mod join;
+mod network;
+mod people;
+mod send;
+mod show;
+mod status;
+mod tail;
+mod talk;
+
+use crate::{args::Command, exit::Failure, session::Context};
+
+/// Does what was asked.
+pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Network(command) => network::run(context, command).await,
+        Command::Invite => people::invite(context).await,
+        Command::Join(args) => join::run(context, args).await,
+        Command::Board(command) => board::run(context, command).await,
+        Command::Requests => people::requests(context).await,
+        Command::Members(args) => people::members(context, &args).await,
+        Command::Channels => channels::list(context).await,
+        Command::Enter(args) => channels::enter(context, &args).await,
+        Command::Direct(args) => channels::direct(context, &args).await,
+        Command::Send(args) => send::send(context, args).await,
+        Command::Reply(args) => send::reply(context, args).await,
+        Command::Tail(args) => tail::run(context, &args).await,
+        Command::Talk(args) => talk::run(context, args).await,
+        Command::Sync => status::sync(context).await,
+        Command::Status => status::status(context).await,
+    }
+}

@@ -1,0 +1,186 @@
+//! A profile that is open for one command.
+
+use std::{future::Future, path::PathBuf, time::Duration};
+
+use plenary_client::{Builder, Client, ErrorKind, Event, Standing};
+use secrecy::SecretString;
+use tokio::time::Instant;
+
+use crate::{args::Global, exit::Failure, output::Output, paths, secret};
+
+/// How long to wait for the server when nothing is said.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long to wait for another command to leave the profile: two in a row may overlap.
+const BUSY: Duration = Duration::from_secs(3);
+
+/// How often to look whether it has.
+const BUSY_STEP: Duration = Duration::from_millis(100);
+
+/// What a command needs of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// None: works on what is stored.
+    Stored,
+    /// The newest, but what is stored is better than nothing.
+    Fresh,
+    /// A server that answers.
+    Online,
+}
+
+/// The options that every command takes, and where output goes.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    pub(crate) out: Output,
+    pub(crate) global: Global,
+}
+
+/// An open profile.
+pub(crate) struct Session {
+    pub(crate) client: Client,
+    /// Why what is shown may be old.
+    pub(crate) stale: Option<Failure>,
+}
+
+impl Context {
+    /// How long to wait for the server.
+    pub(crate) fn patience(&self) -> Duration {
+        self.global.timeout.unwrap_or(PATIENCE)
+    }
+
+    /// The profile's folder.
+    pub(crate) fn folder(&self) -> Result<PathBuf, Failure> {
+        match &self.global.profile {
+            Some(folder) => Ok(folder.clone()),
+            None => paths::default_profile(),
+        }
+    }
+
+    /// Begins with a profile that does not exist yet: a new passphrase is asked for.
+    pub(crate) fn new_profile(&self) -> Result<Builder, Failure> {
+        let folder = self.folder()?;
+        let passphrase = secret::new_passphrase(self.passphrase_file(), "the profile")?;
+        Ok(Client::builder(folder, passphrase))
+    }
+
+    /// Begins with a profile that exists.
+    pub(crate) fn profile(&self) -> Result<Builder, Failure> {
+        let folder = self.folder()?;
+        // Told before a passphrase is asked for in vain.
+        if !folder.is_dir() {
+            return Err(Failure::no_profile(&folder));
+        }
+        let what = format!("the profile {}", folder.display());
+        let passphrase = secret::passphrase(self.passphrase_file(), &what)?;
+        Ok(Client::builder(folder, passphrase))
+    }
+
+    /// The passphrase of a Board key that exists.
+    pub(crate) fn board_passphrase(&self, what: &str) -> Result<SecretString, Failure> {
+        secret::passphrase(self.passphrase_file(), what)
+    }
+
+    /// A new passphrase for a Board key.
+    pub(crate) fn new_board_passphrase(&self) -> Result<SecretString, Failure> {
+        secret::new_passphrase(self.passphrase_file(), "the Board key")
+    }
+
+    fn passphrase_file(&self) -> Option<&std::path::Path> {
+        self.global.passphrase_file.as_deref()
+    }
+
+    /// Opens the profile.
+    pub(crate) async fn session(&self, need: Need) -> Result<Session, Failure> {
+        if self.global.offline && need == Need::Online {
+            return Err(Failure::usage("this needs the server: leave --offline out"));
+        }
+        let stay_away = self.global.offline || need == Need::Stored;
+        let mut builder = self.profile()?;
+        if stay_away {
+            builder = builder.offline();
+        }
+        let client = open(builder).await?;
+        self.watch(&client);
+        let mut session = Session {
+            client,
+            stale: None,
+        };
+        if !stay_away {
+            match session.connect(need, self.patience()).await {
+                Err(failure) if need == Need::Fresh && failure.exit == 6 => {
+                    session.stale = Some(failure.hint("shown is what is stored here"));
+                }
+                other => other?,
+            }
+        }
+        Ok(session)
+    }
+
+    /// Does something with the network, for as long as the user is patient.
+    pub(crate) async fn within<T, E: Into<Failure>>(
+        &self,
+        what: &str,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Failure> {
+        match tokio::time::timeout(self.patience(), work).await {
+            Ok(done) => done.map_err(Into::into),
+            Err(_) => Err(Failure::offline(format!(
+                "{what}: not done within {} s",
+                self.patience().as_secs()
+            ))),
+        }
+    }
+
+    /// Shows alarms for as long as the profile is open.
+    fn watch(&self, client: &Client) {
+        let (mut events, out) = (client.events(), self.out);
+        tokio::spawn(async move {
+            while let Some(event) = events.next().await {
+                if let Event::Alarm { channel, what } = event {
+                    let channel = channel.map(|channel| channel.to_string());
+                    out.alarm(channel.as_deref(), &what);
+                }
+            }
+        });
+    }
+}
+
+impl Session {
+    async fn connect(&self, need: Need, patience: Duration) -> Result<(), Failure> {
+        let start = Instant::now();
+        if let Err(error) = self.client.online(patience).await {
+            let unknown = error.kind() == ErrorKind::Unauthenticated
+                && self.client.status().await?.standing == Standing::Unknown;
+            let failure = Failure::from(error);
+            return Err(if unknown {
+                failure.hint("if the Board has not admitted you yet, `plenary join --wait` waits")
+            } else {
+                failure
+            });
+        }
+        if need == Need::Fresh {
+            let left = patience.saturating_sub(start.elapsed());
+            self.client.caught_up(left).await?;
+        }
+        Ok(())
+    }
+
+    /// Closes the profile; reports if what was shown may be old.
+    pub(crate) async fn finish(self) -> Result<(), Failure> {
+        self.client.close().await;
+        self.stale.map_or(Ok(()), Err)
+    }
+}
+
+/// Opens a profile, waiting a little for whoever has it open.
+async fn open(builder: Builder) -> Result<Client, Failure> {
+    let start = Instant::now();
+    loop {
+        match builder.clone().open().await {
+            Err(error) if error.kind() == ErrorKind::InUse && start.elapsed() < BUSY => {
+                tokio::time::sleep(BUSY_STEP).await;
+            }
+            other => return other.map_err(Into::into),
+        }
+    }
+}

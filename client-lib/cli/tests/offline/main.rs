@@ -1,0 +1,9 @@
+//! The real binary, as far as no server is needed.
+#![cfg(unix)]
+
+#[cfg(test)]
+mod board;
+#[cfg(test)]
+mod desk;
+#[cfg(test)]
+mod usage;

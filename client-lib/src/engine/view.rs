@@ -37,7 +37,7 @@ impl Engine {
                 Waiting::Ledger
                     | Waiting::Sealed
                     | Waiting::Welcomes
-                    | Waiting::Watch
+                    | Waiting::Watch(_)
                     | Waiting::Read(_)
             )
         });

@@ -41,6 +41,7 @@ mod tests;
 
 use std::{
     collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, mpsc},
     thread::JoinHandle,
@@ -206,7 +207,8 @@ impl EmbeddedStore {
         answer.await.map_err(|_| gone())?
     }
 
-    /// Runs a reading operation where it may wait for the disk.
+    /// Runs a reading operation of many rows or of files where it may wait for the disk. What looks
+    /// up a row or two is done at once: nearly always in memory, and handing it over costs more.
     async fn aside<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
@@ -267,9 +269,15 @@ impl Shared {
     /// Applies layers to sled until there are no more to come.
     fn apply(&self) {
         let row = |frame| verify::applied_row(&self.id, frame);
-        if let Err(error) = self.layers.run(&self.tree, row) {
+        let run = || self.layers.run(&self.tree, row);
+        let ended = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+            let text = "applying to sled panicked; restart the server";
+            Err(StoreError::Unavailable(text.into()))
+        });
+        if let Err(error) = ended {
             // Nothing is lost: a restart applies them from the journal.
             self.fail(&error);
+            self.layers.fail();
         }
     }
 
@@ -305,6 +313,10 @@ impl Store for EmbeddedStore {
         limit: u32,
         max_bytes: usize,
     ) -> Result<(Vec<Record>, ChannelHead), StoreError> {
+        if limit == 0 || after == Seq(u64::MAX) {
+            // Only the head is asked for.
+            return self.shared.read(channel, after, 0, 0);
+        }
         self.aside(move |shared| shared.read(channel, after, limit, max_bytes))
             .await
     }
@@ -315,8 +327,7 @@ impl Store for EmbeddedStore {
         device: DeviceId,
         client_id: ClientId,
     ) -> Result<Option<ChannelHead>, StoreError> {
-        self.aside(move |shared| shared.find(channel, device, client_id))
-            .await
+        self.shared.find(channel, device, client_id)
     }
 
     async fn channel(&self, channel: ChannelId) -> Result<Option<ChannelState>, StoreError> {
@@ -347,6 +358,9 @@ impl Store for EmbeddedStore {
     }
 
     async fn get(&self, key: &[u8]) -> Result<Option<Versioned>, StoreError> {
+        if let Some(found) = self.shared.get_here(key)? {
+            return Ok(found);
+        }
         let key = key.to_vec();
         self.aside(move |shared| shared.get(&key)).await
     }
@@ -381,8 +395,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn queue_len(&self, queue: &[u8]) -> Result<u64, StoreError> {
-        let queue = queue.to_vec();
-        self.aside(move |shared| shared.queue_len(&queue)).await
+        self.shared.queue_len(queue)
     }
 
     fn watch(&self, hint: Box<dyn Fn(Moved) + Send + Sync>) {

@@ -9,6 +9,7 @@ pub(super) mod scan;
 
 use std::{
     fs::{self, File},
+    io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
@@ -169,8 +170,20 @@ impl Journal {
     }
 
     /// Closes the segment and starts the next.
-    pub fn rotate(&mut self) -> Result<(), StoreError> {
-        let next = Self::start(&self.dir, self.id, self.position)?;
+    pub fn rotate(&mut self) -> Result<(), AppendError> {
+        let next = match self.start_next() {
+            Ok(next) => next,
+            Err(error) => {
+                // Frames go on in this segment, so half a next one must not be found by a start.
+                let path = self.dir.join(segment_name(self.position.frame + 1));
+                return Err(match fs::remove_file(&path) {
+                    Err(left) if left.kind() != io::ErrorKind::NotFound => {
+                        AppendError::Unknown(error)
+                    }
+                    _ => AppendError::Refused(error),
+                });
+            }
+        };
         #[cfg(test)]
         let next = Self {
             fail: std::sync::Arc::clone(&self.fail),
@@ -180,20 +193,29 @@ impl Journal {
         Ok(())
     }
 
-    fn write(&self) -> std::io::Result<()> {
+    fn start_next(&self) -> Result<Self, StoreError> {
+        let next = Self::start(&self.dir, self.id, self.position)?;
+        #[cfg(test)]
+        if let Some(tests::Fail::Rotate) = *self.fail.lock().unwrap() {
+            return Err(StoreError::Unavailable("the disk is full".into()));
+        }
+        Ok(next)
+    }
+
+    fn write(&self) -> io::Result<()> {
         #[cfg(test)]
         if let Some(tests::Fail::Write(part)) = *self.fail.lock().unwrap() {
             let part = part.min(self.buffer.len());
             self.file.write_all_at(&self.buffer[..part], self.len)?;
-            return Err(std::io::ErrorKind::StorageFull.into());
+            return Err(io::ErrorKind::StorageFull.into());
         }
         self.file.write_all_at(&self.buffer, self.len)
     }
 
-    fn sync(&self) -> std::io::Result<()> {
+    fn sync(&self) -> io::Result<()> {
         #[cfg(test)]
         if let Some(tests::Fail::Sync) = *self.fail.lock().unwrap() {
-            return Err(std::io::Error::other("the disk is gone"));
+            return Err(io::Error::other("the disk is gone"));
         }
         self.file.sync_data()
     }
@@ -243,6 +265,8 @@ pub(super) mod tests {
     pub enum Fail {
         /// Take so many bytes of the frame, then be full.
         Write(usize),
+        /// Fail to start a segment, after having made the file.
+        Rotate,
         /// Fail the fsync.
         Sync,
     }

@@ -85,9 +85,14 @@ impl Layers {
         let bytes = layer.bytes();
         self.replace(|stack| stack.push(Arc::new(layer)));
         let mut progress = self.progress();
+        // Only what changes when sled is applied wakes who applies.
+        let first = progress.since.is_none();
+        let enough = progress.bytes < ENOUGH && progress.bytes + bytes >= ENOUGH;
         progress.bytes += bytes;
         progress.since.get_or_insert_with(Instant::now);
-        self.moved.notify_all();
+        if first || enough {
+            self.moved.notify_all();
+        }
         while progress.bytes > TOO_MUCH && !progress.failed {
             progress = self.wait(progress);
         }
@@ -97,13 +102,15 @@ impl Layers {
     pub fn run(&self, tree: &Tree, applied_row: impl Fn(u64) -> Row) -> Result<(), StoreError> {
         while self.wait_for_work() {
             let layers = self.now();
-            if let Err(error) = self.apply(tree, &layers, &applied_row) {
-                self.progress().failed = true;
-                self.moved.notify_all();
-                return Err(error);
-            }
+            self.apply(tree, &layers, &applied_row)?;
         }
         Ok(())
+    }
+
+    /// sled takes no more: nobody may wait for it.
+    pub fn fail(&self) {
+        self.progress().failed = true;
+        self.moved.notify_all();
     }
 
     /// Waits until sled has `frame`. `false` if it never will.

@@ -249,6 +249,22 @@ impl Shared {
         })
     }
 
+    /// A value that lies in its row; `None` if it must be fetched from a file.
+    pub(super) fn get_here(&self, name: &[u8]) -> Result<Option<Option<Versioned>>, StoreError> {
+        let key = value_key(name);
+        let Some(row) = self.view().get(&key)? else {
+            return Ok(Some(None));
+        };
+        let row = self.tree.decoded(&key, NumberedRow::decode(&row))?;
+        Ok(match row.slot {
+            Slot::Here(value) => Some(Some(Versioned {
+                version: row.number,
+                value,
+            })),
+            Slot::Elsewhere(_) => None,
+        })
+    }
+
     pub(super) fn list(
         &self,
         prefix: &[u8],

@@ -29,8 +29,12 @@ struct Temporary {
 
 impl Temporary {
     fn new() -> Self {
+        Self::with(StoreOptions::default())
+    }
+
+    fn with(options: StoreOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = open(&dir.path().join("store")).unwrap();
+        let store = EmbeddedStore::open(&dir.path().join("store"), options).unwrap();
         Self { store, dir }
     }
 

@@ -230,8 +230,8 @@ impl Tree {
         }
         let after = (Bound::Excluded(*first), Bound::Included(*last));
         if first != last {
-            for found in self.db.range::<&[u8], _>(after) {
-                let (key, body) = guarded(&self.path, || found)?;
+            let mut found = self.db.range::<&[u8], _>(after);
+            while let Some((key, body)) = guarded(&self.path, || found.next().transpose())? {
                 touched.push(Page {
                     key: key.to_vec(),
                     body: body.to_vec(),

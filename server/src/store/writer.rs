@@ -205,10 +205,17 @@ impl Writer {
     /// Starts a new segment and has the old ones checkpointed away.
     fn checkpoint(&mut self) {
         let position = self.journal.position();
-        if let Err(error) = self.journal.rotate() {
-            // The old segment just grows; a full disk may get room again.
-            tracing::warn!(%error, "cannot start a journal segment");
-            return;
+        match self.journal.rotate() {
+            Ok(()) => {}
+            Err(AppendError::Refused(error)) => {
+                // The old segment just grows; a full disk may get room again.
+                tracing::warn!(%error, "cannot start a journal segment");
+                return;
+            }
+            Err(AppendError::Unknown(error)) => {
+                self.shared.fail(&error);
+                return;
+            }
         }
         self.checkpointer.send(Checkpoint {
             position,

@@ -14,7 +14,11 @@ const EACH: u64 = 8;
 
 #[test]
 fn two_hundred_and_fifty_six_append_at_once() {
-    let store = Arc::new(Temporary::new());
+    // Small segments: checkpoints all the time beside everything else.
+    let store = Arc::new(Temporary::with(StoreOptions {
+        segment_bytes: 100_000,
+        ..StoreOptions::default()
+    }));
     let heard: Arc<Mutex<Vec<Moved>>> = Arc::default();
     let listener = Arc::clone(&heard);
     store.watch(Box::new(move |moved| listener.lock().unwrap().push(moved)));
@@ -65,6 +69,22 @@ fn two_hundred_and_fifty_six_append_at_once() {
         assert_eq!(head.seq.0, TASKS * EACH / 4);
         assert_eq!(records.len() as u64, head.seq.0);
         assert_eq!(hinted[&channel_id(n)], records);
+    }
+    let Some(Temporary { store, dir }) = Arc::into_inner(store) else {
+        panic!("somebody still holds the store");
+    };
+    drop(store);
+    let folder = dir.path().join("store");
+    let left = crate::store::journal::segments(&folder.join("journal")).unwrap();
+    assert_eq!(left.len(), 1);
+    let again = open(&folder).unwrap();
+    for n in 0..4 {
+        let read = runtime.block_on(again.read(channel_id(n), Seq(0), 10_000, usize::MAX));
+        assert_eq!(read.unwrap().0, hinted[&channel_id(n)]);
+        // The marks are rebuilt: a repeat is still one.
+        let mark = u64::from(n) * 100;
+        let append = message(channel_id(n), 1, mark, 0, &mark.to_be_bytes());
+        assert!(runtime.block_on(again.append(append)).unwrap().repeated);
     }
 }
 

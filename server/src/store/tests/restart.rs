@@ -99,6 +99,25 @@ fn a_full_disk_fails_what_it_must_and_no_more() {
 }
 
 #[test]
+fn a_segment_that_cannot_be_started_leaves_the_old_one_in_use() {
+    let store = Temporary::with(StoreOptions {
+        segment_bytes: 1_000,
+        ..StoreOptions::default()
+    });
+    block_on(async {
+        *store.faults.lock().unwrap() = Some(Fail::Rotate);
+        fill(&*store).await;
+        let before = contents(&*store).await.unwrap();
+        let killed = store.killed();
+        let again = open(killed.path()).unwrap();
+        assert_eq!(contents(&again).await.unwrap(), before);
+        *store.faults.lock().unwrap() = None;
+        store.append(last_message()).await.unwrap();
+        assert_eq!(store.close(), Ok(()));
+    });
+}
+
+#[test]
 fn after_a_failed_sync_nothing_is_taken_until_a_restart() {
     let store = Temporary::new();
     block_on(async {

@@ -116,7 +116,7 @@ fn replay(
 ) -> Result<Position, StoreError> {
     let sled = tree_position(folder, tree, from)?;
     let acknowledged = read_mark(&folder.path);
-    if acknowledged.is_none() {
+    if acknowledged.is_none() && from != Position::START {
         tracing::warn!(
             "the mark of the last acknowledged frame is gone; the journal is taken as it is"
         );

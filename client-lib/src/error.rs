@@ -4,6 +4,8 @@ use std::{fmt, time::Duration};
 
 use plenary_proto::reply::{Code, Failure};
 
+use crate::files::ItemError;
+
 /// What went wrong, in words that name culprit and remedy, with a stable code for scripts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
@@ -126,6 +128,30 @@ impl From<rusqlite::Error> for Error {
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
         Self::new(ErrorKind::Io, error.to_string())
+    }
+}
+
+impl From<ItemError> for Error {
+    fn from(error: ItemError) -> Self {
+        let kind = match &error {
+            ItemError::TooLarge { .. } => ErrorKind::TooLarge,
+            ItemError::Manifest { .. }
+            | ItemError::Version(_)
+            | ItemError::WrongKey
+            | ItemError::OutOfOrder { .. }
+            | ItemError::ChunkLength { .. }
+            | ItemError::ChunkRefused { .. }
+            | ItemError::Padding { .. }
+            | ItemError::Root
+            | ItemError::Digest => ErrorKind::Integrity,
+            ItemError::SourceChanged | ItemError::Journal => ErrorKind::Input,
+            ItemError::InUse => ErrorKind::InUse,
+            ItemError::Incomplete { .. }
+            | ItemError::NoRandomness
+            | ItemError::NoFreeName
+            | ItemError::Io { .. } => ErrorKind::Io,
+        };
+        Self::new(kind, error.to_string())
     }
 }
 

@@ -18,13 +18,15 @@ pub mod files;
 pub mod manual;
 mod net;
 mod store;
+mod transfer;
 
 pub use client::{
     Admission, Audience, BoardKeyFile, BoardPerson, Builder, ChannelInfo, Client, Consumer, Events,
     Founding, Joining, MemberInfo, Message, NewChannel, Outgoing, PendingAdmission, Person,
-    Presence, Requested, Status,
+    Presence, Requested, SendFile, Status,
 };
 pub use engine::Event;
 pub use error::{Error, ErrorKind};
 pub use plenary_certs::ledger::{Capacity, EntryRule, Reason, Standing};
 pub use plenary_proto::{ids, label::Label};
+pub use transfer::{Progress, Transfer};

@@ -106,6 +106,10 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
+    pub(super) fn new(client: Client, id: ClientId) -> Self {
+        Self { client, id }
+    }
+
     /// The mark by which [`Event::Sent`] and [`Event::Failed`] name it.
     pub fn id(&self) -> ClientId {
         self.id
@@ -224,10 +228,7 @@ impl Client {
             .driver
             .run(move |engine, now| engine.send(now, channel, &content))
             .await?;
-        Ok(Outgoing {
-            client: self.clone(),
-            id,
-        })
+        Ok(Outgoing::new(self.clone(), id))
     }
 
     /// Messages of a channel after a place, oldest first, at most `limit`.

@@ -3,10 +3,15 @@
 mod board;
 mod consumer;
 mod discuss;
+mod items;
 mod people;
 mod profile;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use plenary_certs::ledger::Standing;
 use plenary_proto::ids::{DeviceId, LedgerSeq, MemberId, NetworkId};
@@ -17,6 +22,7 @@ use tokio::sync::broadcast;
 pub use board::{BoardKeyFile, NewChannel, PendingAdmission, Requested};
 pub use consumer::Consumer;
 pub use discuss::{ChannelInfo, Message, Outgoing, Presence};
+pub use items::SendFile;
 pub use people::{Audience, MemberInfo};
 pub use profile::{Admission, BoardPerson, Founding, Joining, Person};
 
@@ -37,6 +43,7 @@ pub struct Client {
     device: DeviceId,
     member: MemberId,
     network: NetworkId,
+    folder: Arc<Path>,
 }
 
 impl std::fmt::Debug for Client {
@@ -211,6 +218,7 @@ impl Builder {
             passphrase,
             online,
         } = self;
+        let kept: Arc<Path> = folder.clone().into();
         let (identity, driver) = Driver::start(
             move || {
                 let store = Store::open(&folder, &passphrase)?;
@@ -224,6 +232,7 @@ impl Builder {
             device: identity.device(),
             member: identity.member(),
             network: identity.network(),
+            folder: kept,
         })
     }
 }

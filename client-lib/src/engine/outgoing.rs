@@ -11,7 +11,10 @@ use super::{Engine, Event, GroupError, In, Waiting};
 use crate::{
     content::{Envelope, SignedContext},
     error::{Error, ErrorKind},
-    store::outbox::{OutboxRow, SealedRow},
+    store::{
+        Store,
+        outbox::{OutboxRow, SealedRow},
+    },
 };
 
 /// Before another try, where the server does not say.
@@ -24,6 +27,17 @@ impl Engine {
         now: UnixMillis,
         id: ChannelId,
         content: &[u8],
+    ) -> Result<ClientId, Error> {
+        self.send_with(now, id, content, |_| Ok(()))
+    }
+
+    /// The same, with something else that the store does in the same transaction.
+    pub(crate) fn send_with(
+        &mut self,
+        now: UnixMillis,
+        id: ChannelId,
+        content: &[u8],
+        also: impl FnOnce(&Store) -> Result<(), Error>,
     ) -> Result<ClientId, Error> {
         match self.channels.get(&id).map(|channel| channel.row.standing) {
             Some(In::In | In::Entering) => {}
@@ -44,7 +58,11 @@ impl Engine {
             ));
         }
         let client_id = self.client_id(now)?;
-        self.store.queue(client_id, id, content)?;
+        let store = self.store.clone();
+        store.atomic(|| {
+            store.queue(client_id, id, content)?;
+            also(&store)
+        })?;
         // Promised from here on: what fails now is tried again with the next tick.
         if let Err(error) = self.advance(now, id) {
             tracing::warn!(%error, "queued, not sent yet");

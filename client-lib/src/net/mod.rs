@@ -14,7 +14,7 @@ pub(crate) mod guest;
 mod opening;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -17,8 +17,8 @@ use plenary_proto::{
     codec::{Assembler, decode_client, encode_server},
     ids::{DeviceId, Digest, LedgerHead, NetworkId, PublicKey, UnixMillis},
     limits,
-    reply::{Failure, Hello, Limits, Ok as OkFrame, Push, Reply, ServerFrame},
-    request::{ClientFrame, Purpose, Request},
+    reply::{Failure, Hello, Limits, Ok as OkFrame, Reply, ServerFrame},
+    request::{ClientFrame, Purpose},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -206,10 +206,6 @@ impl Peer {
         self.raw(encode_server(frame)).await;
     }
 
-    pub(crate) async fn push(&mut self, push: Push) {
-        self.send(ServerFrame::Push(push)).await;
-    }
-
     pub(crate) async fn answer(&mut self, id: RequestId, reply: Result<Reply, Failure>) {
         self.send(ServerFrame::Reply(id, reply)).await;
     }
@@ -242,13 +238,6 @@ impl Peer {
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 _ => return None,
             }
-        }
-    }
-
-    pub(crate) async fn request(&mut self) -> (RequestId, Request) {
-        match self.receive().await {
-            ClientFrame::Request(id, request) => (id, request),
-            other => panic!("no request: {other:?}"),
         }
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod ledger;
 pub(crate) mod messages;
 pub(crate) mod outbox;
 pub(crate) mod pending;
+pub(crate) mod uploads;
 
 use std::{
     fs,

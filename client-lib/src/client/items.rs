@@ -1,0 +1,270 @@
+//! Files: handed over in a channel, fetched from one.
+
+use std::path::{Path, PathBuf};
+
+use plenary_proto::{ids::ChannelId, label::Label};
+
+use super::{Client, Message, Outgoing};
+use crate::{
+    content::{Draft, Kind, MessageId, ThreadId, fresh_salt},
+    error::{Error, ErrorKind},
+    files::{Journal, Manifest, Plan},
+    store::uploads::UploadRow,
+    transfer::{Download, Meter, Transfer, Upload},
+};
+
+/// Where the journals of uploads are, in a profile's folder.
+const UPLOADS: &str = "uploads";
+
+/// A file to be handed over, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendFile {
+    path: PathBuf,
+    media_type: String,
+    label: Option<Label>,
+    malware: bool,
+    thread: Option<ThreadId>,
+    title: Option<String>,
+    reply_to: Option<MessageId>,
+}
+
+impl SendFile {
+    /// The file at this path, under its own name.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            media_type: "application/octet-stream".to_owned(),
+            label: None,
+            malware: false,
+            thread: None,
+            title: None,
+            reply_to: None,
+        }
+    }
+
+    /// Its media type (RFC 6838), as recipients are told.
+    pub fn media_type(mut self, media_type: impl Into<String>) -> Self {
+        self.media_type = media_type.into();
+        self
+    }
+
+    /// A handling label.
+    pub fn label(mut self, label: Label) -> Self {
+        self.label = Some(label);
+        self
+    }
+
+    /// It carries malware: evidence, not to be opened by accident.
+    pub fn malware(mut self) -> Self {
+        self.malware = true;
+        self
+    }
+
+    /// In a thread.
+    pub fn thread(mut self, thread: ThreadId) -> Self {
+        self.thread = Some(thread);
+        self
+    }
+
+    /// With the thread's title, which the first message of a thread must give.
+    pub fn title(mut self, title: impl Into<String>) -> Self {
+        self.title = Some(title.into());
+        self
+    }
+
+    /// As an answer to a message.
+    pub fn reply_to(mut self, message: MessageId) -> Self {
+        self.reply_to = Some(message);
+        self
+    }
+
+    fn plan(&self) -> Result<Plan, Error> {
+        let mut plan = Plan::of_file(&self.path, &self.media_type)?;
+        if let Some(label) = self.label {
+            plan = plan.label(label);
+        }
+        if self.malware {
+            plan = plan.malware();
+        }
+        Ok(plan)
+    }
+
+    /// The message that hands the item over, encoded.
+    fn message(&self, manifest: &Manifest) -> Result<Vec<u8>, Error> {
+        let mut draft = Draft::item(manifest.encode().to_vec());
+        if let Some(label) = self.label {
+            draft = draft.label(label);
+        }
+        if let Some(thread) = self.thread {
+            draft = draft.thread(thread);
+        }
+        if let Some(title) = &self.title {
+            draft = draft.title(title);
+        }
+        if let Some(message) = self.reply_to {
+            draft = draft.reply_to(message);
+        }
+        fresh_salt()
+            .and_then(|salt| draft.into_content(salt))
+            .and_then(|content| content.encode())
+            .map_err(|error| Error::new(ErrorKind::Input, error.to_string()))
+    }
+}
+
+impl Message {
+    /// The item that this message hands over, if it does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Integrity`] where the sender's manifest is damaged or forged.
+    pub fn item(&self) -> Result<Option<Manifest>, Error> {
+        match self.content.kind() {
+            Kind::Item(manifest) => Ok(Some(Manifest::decode(manifest)?)),
+            _ => Ok(None),
+        }
+    }
+}
+
+impl Client {
+    /// Hands a file over in a channel: puts it up sealed, then sends the message that tells of it.
+    /// Works in memory of a few MiB, whatever the size.
+    ///
+    /// The transfer waits while the server cannot be reached. One that was stopped, by an error or
+    /// with the process, is taken up where it was by calling this again with the same file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] if the file cannot be read, [`ErrorKind::TooLarge`]; later, from
+    /// [`Transfer::finish`]: what the server refuses, a file that changes while it is read.
+    pub async fn send_file(
+        &self,
+        channel: ChannelId,
+        file: SendFile,
+    ) -> Result<Transfer<Outgoing>, Error> {
+        let mut file = file;
+        file.path = file.path.canonicalize().map_err(|error| {
+            Error::new(
+                ErrorKind::Io,
+                format!("cannot read {}: {error}", file.path.display()),
+            )
+        })?;
+        let fresh = file.plan()?;
+        // The message must fit before hours are spent on the file.
+        file.message(&Manifest::decode(&fresh.to_bytes())?)?;
+        let folder = self.folder.join(UPLOADS);
+        std::fs::create_dir_all(&folder)?;
+        let size = fresh.layout().size();
+        let client = self.clone();
+        Ok(Transfer::start(size, move |meter| async move {
+            client.put_up(channel, &file, fresh, &folder, meter).await
+        }))
+    }
+
+    /// Fetches the item that a message hands over into a folder, under its name, cleaned and
+    /// numbered if taken. A file appears under its final name only when it was verified whole; what
+    /// was stopped is taken up by calling this again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if the message hands over none; later, from [`Transfer::finish`]:
+    /// [`ErrorKind::Integrity`] if what came is not what was sent.
+    pub fn fetch(
+        &self,
+        message: &Message,
+        folder: impl Into<PathBuf>,
+    ) -> Result<Transfer<PathBuf>, Error> {
+        let manifest = message
+            .item()?
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, "this message hands over no file"))?;
+        let total = manifest.size();
+        let download = Download {
+            manifest,
+            folder: folder.into(),
+            channel: message.channel,
+        };
+        let driver = self.driver.clone();
+        Ok(Transfer::start(total, move |meter| {
+            download.run(driver, meter)
+        }))
+    }
+
+    async fn put_up(
+        &self,
+        channel: ChannelId,
+        file: &SendFile,
+        fresh: Plan,
+        folder: &Path,
+        meter: Meter,
+    ) -> Result<Outgoing, Error> {
+        let (plan, again) = match self.begun(channel, file, &fresh, folder).await? {
+            Some(plan) => (plan, true),
+            None => (fresh, false),
+        };
+        let item = plan.item();
+        let journal = journal(folder, &plan);
+        let upload = Upload {
+            source: file.path.clone(),
+            journal: journal.clone(),
+            plan,
+            channel,
+            again,
+        };
+        let manifest = match upload.run(self.driver.clone(), meter).await {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                // Changed, or of no use to go on with: the next call begins anew.
+                if matches!(
+                    error.kind(),
+                    ErrorKind::Input | ErrorKind::Integrity | ErrorKind::Refused
+                ) {
+                    self.driver
+                        .run(move |engine, _| engine.store().drop_upload(item))
+                        .await?;
+                    Journal::remove(&journal)?;
+                }
+                return Err(error);
+            }
+        };
+        let content = file.message(&manifest)?;
+        let id = self
+            .driver
+            .run(move |engine, now| {
+                engine.send_with(now, channel, &content, |store| store.drop_upload(item))
+            })
+            .await?;
+        Journal::remove(&journal)?;
+        Ok(Outgoing::new(self.clone(), id))
+    }
+
+    /// The plan of an upload of this file that was begun before; else the fresh one is kept.
+    async fn begun(
+        &self,
+        channel: ChannelId,
+        file: &SendFile,
+        fresh: &Plan,
+        folder: &Path,
+    ) -> Result<Option<Plan>, Error> {
+        let row = UploadRow {
+            channel,
+            source: file.path.clone(),
+            plan: fresh.clone(),
+        };
+        let folder = folder.to_owned();
+        self.driver
+            .run(move |engine, _| {
+                let store = engine.store();
+                let size = row.plan.layout().size();
+                if let Some(before) = store.upload(channel, &row.source, size)? {
+                    if journal(&folder, &before.plan).exists() {
+                        return Ok(Some(before.plan));
+                    }
+                    // Stopped before anything was sealed, or its journal is lost.
+                    store.drop_upload(before.plan.item())?;
+                }
+                store.put_upload(&row)?;
+                Ok(None)
+            })
+            .await
+    }
+}
+
+fn journal(folder: &Path, plan: &Plan) -> PathBuf {
+    folder.join(format!("{}.journal", plan.item()))
+}

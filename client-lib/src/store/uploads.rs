@@ -1,0 +1,134 @@
+//! Uploads begun: the plan with its key, kept from before the first byte is sealed until the message
+//! that hands the item over is in the outbox.
+
+use std::path::{Path, PathBuf};
+
+use minicbor::{Decode, Encode};
+use plenary_proto::ids::{ChannelId, ItemId};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::Store;
+use crate::{
+    error::{Error, ErrorKind},
+    files::Plan,
+};
+
+/// In front of the item's id, in the table `meta`.
+const PREFIX: &str = "upload:";
+
+/// An upload begun.
+#[derive(Clone)]
+pub(crate) struct UploadRow {
+    pub(crate) channel: ChannelId,
+    pub(crate) source: PathBuf,
+    pub(crate) plan: Plan,
+}
+
+#[derive(Encode, Decode)]
+#[cbor(array)]
+struct Wire {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    channel: [u8; 16],
+    #[n(1)]
+    source: String,
+    #[cbor(n(2), with = "minicbor::bytes")]
+    plan: Vec<u8>,
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.plan.zeroize();
+    }
+}
+
+impl Store {
+    pub(crate) fn put_upload(&self, row: &UploadRow) -> Result<(), Error> {
+        let wire = Wire {
+            channel: row.channel.0,
+            source: text(&row.source),
+            plan: row.plan.to_bytes().to_vec(),
+        };
+        let bytes = Zeroizing::new(minicbor::to_vec(&wire).map_err(damaged)?);
+        self.put_meta(&key(row.plan.item()), &bytes)
+    }
+
+    /// An upload of this file to this channel that was begun and not ended.
+    pub(crate) fn upload(
+        &self,
+        channel: ChannelId,
+        source: &Path,
+        size: u64,
+    ) -> Result<Option<UploadRow>, Error> {
+        let source_text = text(source);
+        let connection = self.lock();
+        let mut query =
+            connection.prepare_cached("SELECT value FROM meta WHERE key GLOB 'upload:*'")?;
+        let rows = query.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+        for value in rows {
+            let value = Zeroizing::new(value?);
+            let wire: Wire = minicbor::decode(&value).map_err(damaged)?;
+            if wire.channel != channel.0 || wire.source != source_text {
+                continue;
+            }
+            let plan = Plan::from_bytes(&wire.plan).map_err(damaged)?;
+            if plan.layout().size() == size {
+                return Ok(Some(UploadRow {
+                    channel,
+                    source: source.to_owned(),
+                    plan,
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn drop_upload(&self, item: ItemId) -> Result<(), Error> {
+        self.lock()
+            .execute("DELETE FROM meta WHERE key = ?", [key(item)])?;
+        Ok(())
+    }
+}
+
+fn key(item: ItemId) -> String {
+    format!("{PREFIX}{item}")
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn damaged(error: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Store, format!("an upload begun: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::*;
+
+    #[test]
+    fn an_upload_is_found_by_channel_file_and_size_until_it_is_dropped() -> Result<(), Error> {
+        let folder = tempfile::tempdir()?;
+        let passphrase = SecretString::from("a long enough passphrase");
+        let store = Store::create(folder.path(), &passphrase)?;
+        let (channel, source) = (ChannelId([1; 16]), Path::new("/evidence/disk.img"));
+        let plan = Plan::new("disk.img", "application/octet-stream", 70_000).unwrap();
+        let item = plan.item();
+        store.put_upload(&UploadRow {
+            channel,
+            source: source.to_owned(),
+            plan: plan.clone(),
+        })?;
+        let found = |channel, source: &Path, size| {
+            Ok::<_, Error>(store.upload(channel, source, size)?.map(|row| row.plan))
+        };
+        assert!(found(channel, source, 70_000)? == Some(plan));
+        assert!(found(ChannelId([2; 16]), source, 70_000)?.is_none());
+        assert!(found(channel, Path::new("/evidence/disk2.img"), 70_000)?.is_none());
+        assert!(found(channel, source, 70_001)?.is_none());
+        store.drop_upload(item)?;
+        assert!(found(channel, source, 70_000)?.is_none());
+        Ok(())
+    }
+}

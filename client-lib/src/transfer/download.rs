@@ -1,0 +1,174 @@
+//! One item from the server: eight chunks asked for ahead, verified and written on a thread.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use plenary_proto::{
+    ids::ChannelId,
+    limits::CREDIT_CHUNKS,
+    reply::Reply,
+    request::{Request, Right},
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::{JoinHandle, spawn_blocking},
+    time::Instant,
+};
+
+use super::{
+    Meter,
+    bulk::{Bulk, unexpected},
+    door::Door,
+    retry::Retry,
+};
+use crate::{
+    error::{Error, ErrorKind},
+    files::{Incoming, ItemError, Manifest},
+};
+
+/// Sealed chunks between the line and the thread.
+const AHEAD: usize = 2;
+/// Tokens live an hour; a transfer of a day asks for new ones.
+const TOKEN_LIFE: Duration = Duration::from_secs(30 * 60);
+
+/// An item to be fetched.
+#[derive(Debug, Clone)]
+pub(crate) struct Download {
+    /// What it is.
+    pub(crate) manifest: Manifest,
+    /// Where the file goes, under a free and clean name.
+    pub(crate) folder: PathBuf,
+    /// The channel it was handed over in.
+    pub(crate) channel: ChannelId,
+}
+
+/// The thread that verifies and writes, through all tries.
+struct Writing {
+    chunks: mpsc::Sender<(u32, Bytes)>,
+    end: JoinHandle<Result<PathBuf, ItemError>>,
+    /// The chunk to hand over next.
+    next: u32,
+}
+
+struct Token {
+    bytes: Bytes,
+    since: Instant,
+}
+
+impl Download {
+    /// Fetches the item, from what is left of an earlier try where there is something. Returns the
+    /// file's path.
+    ///
+    /// # Errors
+    /// What the server refuses, chunks that do not verify, a disk that refuses.
+    pub(crate) async fn run(self, door: impl Door, meter: Meter) -> Result<PathBuf, Error> {
+        let mut retry = Retry::new();
+        let mut writing = loop {
+            match self.write(&meter).await {
+                Ok(writing) => break writing,
+                Err(error) => retry.after(error, &meter).await?,
+            }
+        };
+        // All chunks may be there from before.
+        while writing.next < self.manifest.layout().chunks() {
+            match self.attempt(&door, &mut writing).await {
+                Ok(()) => {}
+                // The thread ended early: it knows why.
+                Err(error) if error.kind() == ErrorKind::Closed => break,
+                Err(error) => retry.after(error, &meter).await?,
+            }
+        }
+        let Writing { chunks, end, .. } = writing;
+        drop(chunks);
+        Ok(end.await.map_err(|_| stopped())??)
+    }
+
+    async fn attempt(&self, door: &impl Door, writing: &mut Writing) -> Result<(), Error> {
+        let layout = self.manifest.layout();
+        let mut token = self.token(door).await?;
+        let mut bulk = Bulk::open(door).await?;
+        let mut ask = writing.next;
+        let mut early = BTreeMap::new();
+        loop {
+            // What came early waits in memory: it counts as in flight.
+            while ask < layout.chunks()
+                && bulk.has_credit()
+                && (ask - writing.next) < CREDIT_CHUNKS as u32
+            {
+                if token.since.elapsed() >= TOKEN_LIFE
+                    && let Ok(newer) = self.token(door).await
+                {
+                    token = newer;
+                }
+                let get = Request::ItemGet {
+                    token: token.bytes.clone(),
+                    offset: layout.sealed_start(ask),
+                    length: layout.sealed_len(ask) as u32,
+                };
+                bulk.post(ask, get).await?;
+                ask += 1;
+            }
+            if bulk.is_idle() {
+                return Ok(());
+            }
+            let (index, reply) = bulk.answer().await?;
+            match reply {
+                Reply::ItemRange { offset, bytes }
+                    if offset == layout.sealed_start(index)
+                        && bytes.len() == layout.sealed_len(index) =>
+                {
+                    early.insert(index, bytes);
+                }
+                _ => return Err(unexpected()),
+            }
+            while let Some(bytes) = early.remove(&writing.next) {
+                let chunk = (writing.next, bytes);
+                writing.chunks.send(chunk).await.map_err(|_| stopped())?;
+                writing.next += 1;
+            }
+        }
+    }
+
+    async fn token(&self, door: &impl Door) -> Result<Token, Error> {
+        let item = self.manifest.item();
+        Ok(Token {
+            bytes: door.token(item, self.channel, Right::Get).await?,
+            since: Instant::now(),
+        })
+    }
+
+    /// Starts the thread, once it knows where to begin.
+    async fn write(&self, meter: &Meter) -> Result<Writing, Error> {
+        let (chunks, mut queue) = mpsc::channel::<(u32, Bytes)>(AHEAD);
+        let (tell, begins) = oneshot::channel();
+        let Self {
+            manifest, folder, ..
+        } = self.clone();
+        let meter = meter.clone();
+        let end = spawn_blocking(move || {
+            let layout = *manifest.layout();
+            let mut incoming = Incoming::resume(&folder, &manifest)?;
+            meter.begin(layout.data_start(incoming.next()));
+            let _ = tell.send(incoming.next());
+            while let Some((index, bytes)) = queue.blocking_recv() {
+                let mut sealed = bytes
+                    .try_into_mut()
+                    .unwrap_or_else(|bytes| BytesMut::from(&bytes[..]));
+                incoming.write(index, &mut sealed)?;
+                meter.report(layout.data_start(incoming.next()));
+            }
+            incoming.finish()
+        });
+        match begins.await {
+            Ok(next) => Ok(Writing { chunks, end, next }),
+            Err(_) => {
+                end.await.map_err(|_| stopped())??;
+                Err(stopped())
+            }
+        }
+    }
+}
+
+fn stopped() -> Error {
+    Error::new(ErrorKind::Closed, "the transfer was stopped")
+}

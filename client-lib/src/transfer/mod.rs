@@ -1,0 +1,85 @@
+//! Items on their way: one upload or download at a time over a bulk connection of its own.
+//!
+//! ```text
+//! chat session --ItemToken--> token
+//! bulk connection: reserve, put x 8 in flight, commit      get x 8 in flight
+//!                      ^                                        |
+//!   thread: read, seal, journal                     thread: verify, write, rename
+//! ```
+//!
+//! Memory is the same for every size: a few chunks between the thread and the line, never the item.
+//! Lost lines are taken up again from what is durable; what the server refuses ends the transfer,
+//! and the same call takes it up later.
+
+mod bulk;
+mod door;
+mod download;
+mod meter;
+mod retry;
+mod upload;
+
+#[cfg(test)]
+mod tests;
+
+use tokio::{sync::watch, task::JoinHandle};
+
+pub(crate) use download::Download;
+pub(crate) use meter::Meter;
+pub use meter::Progress;
+pub(crate) use upload::Upload;
+
+use crate::error::{Error, ErrorKind};
+
+/// A transfer under way. It goes on by itself; dropping this stops it, and the same call later
+/// takes it up from what was durable.
+#[derive(Debug)]
+pub struct Transfer<T> {
+    progress: watch::Receiver<Progress>,
+    task: Task<T>,
+}
+
+#[derive(Debug)]
+struct Task<T>(JoinHandle<Result<T, Error>>);
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl<T: Send + 'static> Transfer<T> {
+    /// Starts the work on a task of its own; it reports to the meter.
+    pub(crate) fn start<F>(total: u64, work: impl FnOnce(Meter) -> F) -> Self
+    where
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        let (meter, progress) = Meter::new(total);
+        Self {
+            progress,
+            task: Task(tokio::spawn(work(meter))),
+        }
+    }
+
+    /// How far it is now.
+    pub fn progress(&self) -> Progress {
+        *self.progress.borrow()
+    }
+
+    /// Waits until it is further; `None` once it is over.
+    pub async fn moved(&mut self) -> Option<Progress> {
+        self.progress.changed().await.ok()?;
+        Some(*self.progress.borrow_and_update())
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// Why it failed. Where [`Error::is_retryable`], or after a remedy, the same call goes on from
+    /// what was durable.
+    pub async fn finish(mut self) -> Result<T, Error> {
+        match (&mut self.task.0).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::new(ErrorKind::Closed, "the transfer was stopped")),
+        }
+    }
+}

@@ -107,7 +107,7 @@ impl Context {
         };
         if !stay_away {
             match session.connect(need, self.patience()).await {
-                Err(failure) if need == Need::Fresh && failure.exit == 6 => {
+                Err(failure) if need == Need::Fresh => {
                     session.stale = Some(failure.hint("shown is what is stored here"));
                 }
                 other => other?,

@@ -33,6 +33,9 @@ use crate::{
     },
 };
 
+/// Where the profile keeps its sealed request for admission, to hand it in again.
+const REQUEST: &str = "request";
+
 /// Who somebody is, as colleagues will see it. Never reaches the server in clear.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Person {
@@ -184,6 +187,9 @@ impl Builder {
 
     /// Makes the profile of somebody invited and hands the sealed request for admission to the
     /// server. Returns the fingerprint of its keys, to be compared with the Board by voice.
+    ///
+    /// If the server cannot be reached the profile stands, and [`Builder::admission`] hands the
+    /// request in.
     pub async fn join(&self, joining: &Joining) -> Result<String, Error> {
         let random = SystemRandom::new();
         let invitation = parse(&joining.invitation)?;
@@ -214,7 +220,7 @@ impl Builder {
             .map_err(|error| Error::new(ErrorKind::Input, error.to_string()))?;
         let store = self.create(&fresh.identity)?;
         store.put_profile(&profile.hash(), &profile.encode())?;
-        store.put_meta("request", &sealed)?;
+        store.put_meta(REQUEST, &sealed)?;
         drop(store);
         let (_, mut guest) = self.knock().await?;
         guest.call(Request::PutRequest(sealed.into())).await?;
@@ -228,10 +234,24 @@ impl Builder {
         if engine.standing(now()) == Standing::Live {
             return Ok(Admission::Admitted);
         }
-        match guest.call(Request::RequestState).await? {
-            Reply::RequestState { waiting: false, .. } => Ok(Admission::Closed),
-            _ => Ok(Admission::Waiting),
+        match guest.call(Request::RequestState).await {
+            Ok(Reply::RequestState { waiting: false, .. }) => Ok(Admission::Closed),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // The connection broke before the request arrived.
+                if let Some(sealed) = engine.store().meta(REQUEST)? {
+                    let sealed = bytes::Bytes::copy_from_slice(&sealed);
+                    guest.call(Request::PutRequest(sealed)).await?;
+                }
+                Ok(Admission::Waiting)
+            }
+            other => other.map(|_| Admission::Waiting),
         }
+    }
+
+    /// The fingerprint of an existing profile's keys, as [`Builder::join`] returned it.
+    pub fn fingerprint(&self) -> Result<String, Error> {
+        let store = Store::open(&self.folder, &self.passphrase)?;
+        Ok(fingerprint(&store.identity()?.device_keys()?))
     }
 
     fn create(&self, identity: &Identity) -> Result<Store, Error> {

@@ -16,7 +16,11 @@ pub(super) async fn run(context: &Context, args: JoinArgs) -> Result<(), Failure
     let wait = args.wait;
     let profile = match args.invitation.clone() {
         Some(invitation) => ask(context, invitation, args).await?,
-        None => context.profile()?,
+        None => {
+            let profile = context.profile()?;
+            tell(context, &profile.fingerprint()?)?;
+            profile
+        }
     };
     if wait {
         decided(context, &profile).await
@@ -56,18 +60,27 @@ async fn ask(context: &Context, invitation: String, args: JoinArgs) -> Result<Bu
     let profile = context.new_profile()?;
     let fingerprint = context
         .within("the request for admission", profile.join(&joining))
-        .await?;
+        .await
+        .map_err(|failure| match failure.exit {
+            6 => failure.hint("the profile is made: `plenary join --wait` hands the request in"),
+            _ => failure,
+        })?;
+    tell(context, &fingerprint)?;
+    Ok(profile)
+}
+
+fn tell(context: &Context, fingerprint: &str) -> Result<(), Failure> {
     context.out.emit(
-        || json!({ "requested": true, "fingerprint": fingerprint }),
+        || json!({ "fingerprint": fingerprint }),
         |line| {
-            line.plain("Admission is asked for. Your fingerprint: ")
-                .add(Style::Bold, &fingerprint)
+            line.plain("Your fingerprint: ")
+                .add(Style::Bold, fingerprint)
         },
     )?;
     context
         .out
         .note("Read it to whoever invited you, by telephone: the Board compares it.");
-    Ok(profile)
+    Ok(())
 }
 
 /// Waits for the Board. People decide: without a timeout, for ever.

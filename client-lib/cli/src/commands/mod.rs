@@ -2,6 +2,7 @@
 
 mod board;
 mod channels;
+mod find;
 mod join;
 mod network;
 mod people;

@@ -3,13 +3,13 @@
 use std::io::IsTerminal;
 
 use plenary_client::{
-    ChannelInfo, Client, Label, Message, Outgoing,
+    ChannelInfo, Client, Label, Outgoing,
     content::{Draft, ThreadId},
     ids::{ChannelId, Seq},
 };
 use serde_json::json;
 
-use super::show::{channel_name, short};
+use super::{find::find, show::channel_name};
 use crate::{
     args::{MarkArgs, ReplyArgs, SendArgs},
     exit::Failure,
@@ -20,12 +20,6 @@ use crate::{
 
 /// Bytes of a text taken from standard input; what a message holds is less.
 const MOST: u64 = 1 << 20;
-
-/// Messages read at a time.
-const PAGE: u32 = 256;
-
-/// Digits of a message id that tell nothing apart: the hash function's number.
-const HASH_NUMBER: usize = 2;
 
 pub(super) async fn send(context: &Context, args: SendArgs) -> Result<(), Failure> {
     let text = text(context, args.text)?;
@@ -114,9 +108,11 @@ async fn open(context: &Context, marks: &MarkArgs) -> Result<Session, Failure> {
         Need::Fresh
     };
     let mut session = context.session(need).await?;
-    // What matters is whether the message is delivered; that is reported by itself.
-    session.stale = None;
-    Ok(session)
+    match session.stale.take() {
+        // It may come back in time; whether the message is delivered is reported by itself.
+        None | Some(Failure { exit: 6, .. }) => Ok(session),
+        Some(failure) => Err(failure),
+    }
 }
 
 async fn dispatch(
@@ -182,50 +178,5 @@ fn text(context: &Context, given: Option<String>) -> Result<String, Failure> {
             }
             Ok(text)
         }
-    }
-}
-
-/// A message by its number in the channel, or by the beginning of its id.
-async fn find(client: &Client, channel: ChannelId, which: &str) -> Result<Message, Failure> {
-    let digits = which.strip_prefix('#').unwrap_or(which);
-    // Ids are asked for with eight digits at least; numbers have fewer for a long time to come.
-    if digits.len() < 8
-        && let Ok(number) = digits.parse::<u64>()
-    {
-        let after = Seq(number.saturating_sub(1));
-        let next = client.messages(channel, after, 1).await?;
-        let found = next.into_iter().find(|one| one.seq.0 == number);
-        return found.ok_or_else(|| {
-            Failure::not_found(format!("no message has number {number} in this channel"))
-        });
-    }
-    if digits.len() < 8 {
-        return Err(Failure::usage(
-            "give the message's number in the channel, or at least 8 digits of its id",
-        ));
-    }
-    let mut fits = Vec::new();
-    let mut after = Seq(0);
-    loop {
-        let page = client.messages(channel, after, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = last.seq;
-        fits.extend(page.into_iter().filter(|one| {
-            let id = one.message_id.to_string();
-            id.starts_with(digits) || id[HASH_NUMBER..].starts_with(digits)
-        }));
-    }
-    match fits.len() {
-        1 => Ok(fits.remove(0)),
-        0 => Err(Failure::not_found(format!(
-            "no message in this channel has an id that begins with {digits}"
-        ))),
-        _ => Err(Failure::usage(format!(
-            "several messages fit: {}",
-            fits.iter()
-                .map(|one| format!("#{} ({})", one.seq.0, short(&one.member)))
-                .collect::<Vec<_>>()
-                .join(", ")
-        ))),
     }
 }

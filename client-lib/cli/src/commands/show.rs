@@ -2,9 +2,11 @@
 
 use std::{collections::HashMap, fmt::Display};
 
+use indicatif::HumanBytes;
 use plenary_client::{
     ChannelInfo, Message, Standing,
     content::{Kind, MessageId, ThreadId},
+    files::Manifest,
     ids::{ChannelId, Seq},
 };
 use serde_json::{Value, json};
@@ -95,6 +97,7 @@ impl Index {
             "notice": content.extensions.is_notice(),
             "kind": kind,
             "text": text,
+            "item": item_json(&content.kind()),
             "in_reply_to": id(content.in_reply_to),
             "in_reply_to_seq": number(content.in_reply_to),
             "replaces": id(content.replaces),
@@ -149,13 +152,45 @@ impl Index {
             (Kind::Deletion, _, replaced) => line
                 .plain("takes back ")
                 .plain(replaced.as_deref().unwrap_or("nothing")),
-            (Kind::Item(_), _, _) => line.plain("hands over a file"),
+            (Kind::Item(manifest), _, _) => match Manifest::decode(manifest) {
+                Ok(item) => item_line(line, &item, message.seq),
+                Err(error) => line.add(Style::Bad, &format!("a file that does not hold: {error}")),
+            },
             (Kind::Other(what), _, _) => {
                 line.plain(&format!("(this version cannot show {what:?})"))
             }
             _ => line.plain("(this version cannot show this)"),
         }
     }
+}
+
+fn item_line(line: Line, item: &Manifest, seq: Seq) -> Line {
+    let size = HumanBytes(item.size());
+    let line = line
+        .plain("file ")
+        .add(Style::Bold, item.name())
+        .plain(&format!(" ({size})"));
+    let line = match item.carries_malware() {
+        true => line.plain(" ").add(Style::Bad, "CARRIES MALWARE"),
+        false => line,
+    };
+    line.add(Style::Dim, &format!("  get it by #{}", seq.0))
+}
+
+fn item_json(kind: &Kind<'_>) -> Option<Value> {
+    let Kind::Item(manifest) = kind else {
+        return None;
+    };
+    // What does not hold is no item: `kind` says that there was one.
+    let item = Manifest::decode(manifest).ok()?;
+    Some(json!({
+        "item": item.item().to_string(),
+        "name": item.name(),
+        "size": item.size(),
+        "media_type": item.media_type(),
+        "sha256": item.sha256().to_string(),
+        "malware": item.carries_malware(),
+    }))
 }
 
 fn kind_word<'a>(kind: &Kind<'a>) -> (&'static str, Option<&'a str>) {

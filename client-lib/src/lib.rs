@@ -10,6 +10,7 @@
 //! the Board: draft, submit. What a message says is in [`content`].
 #![forbid(unsafe_code)]
 
+pub mod blocking;
 mod client;
 pub mod content;
 mod engine;

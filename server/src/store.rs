@@ -22,6 +22,7 @@ mod batch;
 mod big;
 mod checkpoint;
 mod execute;
+mod export;
 mod fault;
 mod folder;
 mod journal;
@@ -30,6 +31,7 @@ mod marks;
 mod open;
 mod pages;
 mod read;
+mod restore;
 mod rows;
 mod sum;
 mod tree;
@@ -96,6 +98,8 @@ pub struct EmbeddedStore {
     shared: Arc<Shared>,
     jobs: mpsc::Sender<Job>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Held by trims, all at once, and by an export alone: what it reads must stay.
+    trims: tokio::sync::RwLock<()>,
     #[cfg(test)]
     faults: journal::tests::Faults,
 }
@@ -153,6 +157,7 @@ impl EmbeddedStore {
             shared,
             jobs,
             thread: Mutex::new(Some(thread)),
+            trims: tokio::sync::RwLock::default(),
             #[cfg(test)]
             faults,
         })
@@ -339,6 +344,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn trim(&self, channel: ChannelId, through: Seq) -> Result<(), StoreError> {
+        let _allowed = self.trims.read().await;
         while !self.write(|done| Job::Trim(channel, through, done)).await? {}
         Ok(())
     }

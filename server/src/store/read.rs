@@ -14,8 +14,9 @@ use super::{
     layers::View,
     marks::mark,
     rows::{
-        self, ChannelRow, NumberedRow, RecordRow, Slot, WelcomeRow, channel_key, decode_pair,
-        decode_shared, group_key, queue_key, record_key, shared_key, value_key,
+        self, ChannelRow, NumberedRow, RecordRow, Slot, WelcomeRow, channel_key, decode_entry,
+        decode_pair, decode_shared, entry_key, group_key, queue_key, record_key, shared_key,
+        value_key,
     },
 };
 
@@ -159,6 +160,15 @@ impl Shared {
     }
 
     pub(super) fn channel(&self, channel: ChannelId) -> Result<Option<ChannelState>, StoreError> {
+        let found = self.channel_and_trim(channel)?;
+        Ok(found.map(|(state, _)| state))
+    }
+
+    /// A channel's state, and the chain head at its last trimmed record.
+    pub(super) fn channel_and_trim(
+        &self,
+        channel: ChannelId,
+    ) -> Result<Option<(ChannelState, ChannelHead)>, StoreError> {
         let key = channel_key(channel);
         self.steady(&key, |rows, row| {
             let Some(row) = row else {
@@ -179,7 +189,7 @@ impl Shared {
                 }
             }
             let [snapshot, group_info, tree] = parts;
-            Ok(Look::Clear(Some(ChannelState {
+            let state = ChannelState {
                 head: row.head,
                 trimmed: row.trimmed.seq,
                 epoch: row.epoch,
@@ -188,7 +198,8 @@ impl Shared {
                     group_info,
                     tree,
                 },
-            })))
+            };
+            Ok(Look::Clear(Some((state, row.trimmed))))
         })
     }
 
@@ -302,6 +313,39 @@ impl Shared {
         };
         let (first, end) = self.tree.decoded(&key, decode_pair(&row))?;
         Ok(end.saturating_sub(first))
+    }
+
+    /// Every queue that has entries.
+    pub(super) fn queues(&self) -> Result<Vec<Bytes>, StoreError> {
+        self.view()
+            .prefix(&[rows::QUEUE])
+            .map(|row| row.map(|(key, _)| Bytes::copy_from_slice(&key[1..])))
+            .collect()
+    }
+
+    /// The entries of a queue, oldest first.
+    pub(super) fn queue(&self, queue: &[u8]) -> Result<Vec<Bytes>, StoreError> {
+        let key = queue_key(queue);
+        self.steady(&key, |rows, row| {
+            let Some(row) = row else {
+                return Ok(Look::Clear(Vec::new()));
+            };
+            let (first, end) = self.tree.decoded(&key, decode_pair(row))?;
+            let mut entries = Vec::new();
+            for index in first..end {
+                let key = entry_key(queue, index);
+                let gone = || Look::Gone(self.tree.broken(&key, "is missing"));
+                let Some(row) = rows.get(&key)? else {
+                    return Ok(gone());
+                };
+                let slot = self.tree.decoded(&key, decode_entry(&row))?;
+                match self.content(rows, &slot)? {
+                    Some(content) => entries.push(content),
+                    None => return Ok(gone()),
+                }
+            }
+            Ok(Look::Clear(entries))
+        })
     }
 
     /// The bytes of a slot, `None` if they are gone.

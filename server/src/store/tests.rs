@@ -2,7 +2,9 @@
 
 mod crash;
 mod crowd;
+mod export;
 mod flips;
+mod kill;
 mod model;
 mod rate;
 mod restart;

@@ -31,8 +31,10 @@ use super::{
     batch::{Batch, remove_unnamed},
     checkpoint::{Checkpoint, Checkpointer, encode_mark},
     execute,
+    export::Item,
     journal::{AppendError, Journal},
     layers::{Layer, View},
+    restore,
 };
 
 /// Operations in one batch. More only make the first of them wait longer.
@@ -53,6 +55,8 @@ pub(super) enum Job {
     PutIf(Bytes, u64, Option<Bytes>, Done<u64>),
     Push(Bytes, Bytes, Done<()>),
     Pop(Bytes, Done<Option<Bytes>>),
+    /// One thing of an export, into a store that is being made of it.
+    Restore(Box<Item>, Done<()>),
     /// Answer what came before, then end.
     Stop,
 }
@@ -73,6 +77,8 @@ impl Job {
             }
             Self::PutIf(_, _, value, _) => value.as_ref().map_or(0, Bytes::len),
             Self::Push(_, value, _) => value.len(),
+            // Rarely large, and bounded in number.
+            Self::Restore(..) => 1_024,
             Self::Trim(..) | Self::DropWelcome(..) | Self::Pop(..) | Self::Stop => 0,
         }
     }
@@ -245,6 +251,7 @@ fn execute(batch: &mut Batch<'_>, job: Job, hints: &mut Vec<Moved>) -> Answer {
         }
         Job::Push(queue, value, done) => answer(done, execute::push(batch, &queue, value)),
         Job::Pop(queue, done) => answer(done, execute::pop_one(batch, &queue)),
+        Job::Restore(item, done) => answer(done, restore::restore(batch, *item)),
         Job::Stop => Box::new(|_| ()),
     }
 }
@@ -260,6 +267,7 @@ fn refuse(job: Job) -> Answer {
         Job::Trim(.., done) => unreached(done),
         Job::PutIf(.., done) => unreached(done),
         Job::Pop(_, done) => unreached(done),
+        Job::Restore(_, done) => unreached(done),
         Job::Stop => Box::new(|_| ()),
     }
 }

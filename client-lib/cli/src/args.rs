@@ -112,6 +112,10 @@ pub(crate) enum Command {
     Tail(TailArgs),
     /// Discuss in a channel: shows what comes, sends every line typed.
     Talk(TalkArgs),
+    /// Hand files over in a channel.
+    SendFile(SendFileArgs),
+    /// Fetch a file that was handed over.
+    Get(GetArgs),
     /// Connect, send what is queued, read what is new, end.
     Sync,
     /// How this profile is.
@@ -395,6 +399,57 @@ pub(crate) struct TalkArgs {
     /// How many of the last messages to show first.
     #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
     pub(crate) lines: usize,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  plenary send-file encryption report.pdf --label TLP:AMBER
+  plenary send-file encryption disk.img --type application/x-raw-disk-image --malware
+  plenary send-file encryption a.csv b.csv --thread Wallets
+
+Any size: sealed piece by piece, in little memory. One that was stopped goes on where it was when
+the same command is given again. The SHA-256 printed is that of the file: compare it, cite it.")]
+pub(crate) struct SendFileArgs {
+    /// Name, or beginning of the id.
+    pub(crate) channel: String,
+    /// The files.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// How far they may travel.
+    #[arg(long, value_name = "TLP")]
+    pub(crate) label: Option<Label>,
+    /// The thread, by its title.
+    #[arg(long, value_name = "TITLE")]
+    pub(crate) thread: Option<String>,
+    /// The media type, as recipients are told.
+    #[arg(
+        long = "type",
+        value_name = "TYPE",
+        default_value = "application/octet-stream"
+    )]
+    pub(crate) media_type: String,
+    /// They carry malware: evidence, not to be opened by accident.
+    #[arg(long)]
+    pub(crate) malware: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  plenary get encryption 42
+  plenary get encryption 42 --into evidence
+
+A file appears under its name only when it was verified whole; nothing is overwritten. One that was
+stopped goes on where it was when the same command is given again.")]
+pub(crate) struct GetArgs {
+    /// Name, or beginning of the id.
+    pub(crate) channel: String,
+    /// The message that hands it over: its number in the channel, or the beginning of its id.
+    pub(crate) message: String,
+    /// The folder to put it in; made if absent.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) into: PathBuf,
 }
 
 #[cfg(test)]

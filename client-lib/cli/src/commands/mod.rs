@@ -2,6 +2,7 @@
 
 mod board;
 mod channels;
+mod files;
 mod find;
 mod join;
 mod network;
@@ -30,6 +31,8 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Reply(args) => send::reply(context, args).await,
         Command::Tail(args) => tail::run(context, &args).await,
         Command::Talk(args) => talk::run(context, args).await,
+        Command::SendFile(args) => files::send(context, args).await,
+        Command::Get(args) => files::get(context, args).await,
         Command::Sync => status::sync(context).await,
         Command::Status => status::status(context).await,
     }

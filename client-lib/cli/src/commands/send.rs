@@ -61,13 +61,21 @@ pub(super) fn labelled(
     channel: &ChannelInfo,
     label: Option<Label>,
 ) -> Result<Draft, Failure> {
+    allowed(channel, label)?;
+    Ok(match label {
+        Some(label) => draft.label(label),
+        None => draft,
+    })
+}
+
+/// Refuses what a channel may not discuss.
+pub(super) fn allowed(channel: &ChannelInfo, label: Option<Label>) -> Result<(), Failure> {
     match (label, channel.ceiling) {
         (Some(label), Some(ceiling)) if label > ceiling => Err(Failure::not_allowed(format!(
             "{label} may not be discussed in {}: it goes up to {ceiling}",
             channel_name(channel)
         ))),
-        (Some(label), _) => Ok(draft.label(label)),
-        (None, _) => Ok(draft),
+        _ => Ok(()),
     }
 }
 

@@ -6,7 +6,7 @@ use plenary_client::{Event, Outgoing, Presence, content::Draft};
 use tokio::sync::mpsc;
 
 use super::{
-    send::{audience, delivered, in_thread, labelled},
+    send::{allowed, audience, delivered, in_thread, labelled},
     tail::{Reader, Wanted},
 };
 use crate::{
@@ -30,7 +30,7 @@ pub(super) async fn run(context: &Context, args: TalkArgs) -> Result<(), Failure
         return Err(Failure::not_found(hint));
     }
     // Told at once, not after the first line.
-    labelled(Draft::text(""), &channel, args.label)?;
+    allowed(&channel, args.label)?;
     if let Some(stale) = session.stale.take() {
         context.out.note(&format!("{}; going on", stale.message));
     }

@@ -1,0 +1,214 @@
+//! Files: handed over, fetched.
+
+use std::{path::Path, time::Duration};
+
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use plenary_client::{
+    ChannelInfo, Client, Progress, SendFile, Transfer, content::ThreadId, files::Manifest, ids::Seq,
+};
+use serde_json::json;
+
+use super::{
+    find::find,
+    send::{allowed, audience, delivered},
+};
+use crate::{
+    args::{GetArgs, SendFileArgs},
+    exit::Failure,
+    output::{Output, Style},
+    session::{Context, Need},
+};
+
+/// Without a terminal a line is printed each time so many percent more are done.
+const STEP: u64 = 10;
+
+pub(super) async fn send(context: &Context, args: SendFileArgs) -> Result<(), Failure> {
+    let session = context.session(Need::Online).await?;
+    let channel = session.client.channel(&args.channel).await?;
+    allowed(&channel, args.label)?;
+    audience(context, &session.client, &channel).await?;
+    for path in &args.files {
+        hand_over(context, &session.client, &channel, path, &args).await?;
+    }
+    session.finish().await
+}
+
+async fn hand_over(
+    context: &Context,
+    client: &Client,
+    channel: &ChannelInfo,
+    path: &Path,
+    args: &SendFileArgs,
+) -> Result<(), Failure> {
+    let mut file = SendFile::new(path).media_type(&args.media_type);
+    if let Some(label) = args.label {
+        file = file.label(label);
+    }
+    if args.malware {
+        file = file.malware();
+    }
+    if let Some(title) = &args.thread {
+        file = file
+            .thread(ThreadId::of_title(channel.id, title))
+            .title(title);
+    }
+    let transfer = client.send_file(channel.id, file).await?;
+    let name = path.display().to_string();
+    let outgoing = watch(context, &name, transfer).await?;
+    let seq = delivered(context, &outgoing).await?;
+    // The log's copy tells the digest that everybody sees.
+    let after = Seq(seq.0.saturating_sub(1));
+    let sent = client.messages(channel.id, after, 1).await?;
+    let sent = sent.into_iter().next().map(|message| message.item());
+    let item = sent.transpose()?.flatten().ok_or_else(|| {
+        Failure::not_found(format!("{name} was handed over, but is not read back"))
+    })?;
+    let id = outgoing.id().to_string();
+    context.out.emit(
+        || {
+            json!({
+                "id": id,
+                "channel": channel.id.to_string(),
+                "state": "delivered",
+                "seq": seq.0,
+                "file": name,
+                "item": item.item().to_string(),
+                "size": item.size(),
+                "sha256": item.sha256().to_string(),
+            })
+        },
+        |line| {
+            line.add(Style::Good, "delivered")
+                .plain(&format!(" #{}  ", seq.0))
+                .plain(&summary(&name, &item))
+        },
+    )
+}
+
+pub(super) async fn get(context: &Context, args: GetArgs) -> Result<(), Failure> {
+    let session = context.session(Need::Fresh).await?;
+    // The message may be held already; whether the file can be fetched is told by the transfer.
+    if let Some(failure) = session.stale {
+        return Err(failure);
+    }
+    let channel = session.client.channel(&args.channel).await?;
+    let message = find(&session.client, channel.id, &args.message).await?;
+    let item = message.item()?.ok_or_else(|| {
+        Failure::not_found(format!("message #{} hands over no file", message.seq.0))
+    })?;
+    std::fs::create_dir_all(&args.into)
+        .map_err(|error| Failure::io(&args.into.display().to_string(), &error))?;
+    let transfer = session.client.fetch(&message, &args.into)?;
+    let path = watch(context, item.name(), transfer).await?;
+    let path = path.display().to_string();
+    context.out.emit(
+        || {
+            json!({
+                "path": path,
+                "name": item.name(),
+                "item": item.item().to_string(),
+                "size": item.size(),
+                "media_type": item.media_type(),
+                "sha256": item.sha256().to_string(),
+                "malware": item.carries_malware(),
+            })
+        },
+        |line| {
+            line.add(Style::Good, "verified")
+                .plain("  ")
+                .plain(&summary(&path, &item))
+        },
+    )?;
+    if item.carries_malware() {
+        context
+            .out
+            .note("The sender says that it CARRIES MALWARE: do not open it.");
+    }
+    session.finish().await
+}
+
+fn summary(name: &str, item: &Manifest) -> String {
+    format!(
+        "{name} ({})  sha256 {}",
+        HumanBytes(item.size()),
+        item.sha256()
+    )
+}
+
+/// Shows a transfer to its end. It stops if nothing moves for as long as the user is patient.
+async fn watch<T: Send + 'static>(
+    context: &Context,
+    name: &str,
+    mut transfer: Transfer<T>,
+) -> Result<T, Failure> {
+    let mut shown = Shown::new(&context.out, name, transfer.progress());
+    loop {
+        let progress = transfer.progress();
+        shown.update(&context.out, name, progress);
+        // Once all is there the other side checks and files it: that takes what it takes.
+        let patience = if progress.done < progress.total {
+            context.patience()
+        } else {
+            Duration::MAX
+        };
+        match tokio::time::timeout(patience, transfer.moved()).await {
+            Ok(Some(_)) => {}
+            Ok(None) => break,
+            Err(_) => {
+                return Err(Failure::offline(format!(
+                    "{name}: nothing moved for {} s; give the same command again to go on",
+                    patience.as_secs()
+                )));
+            }
+        }
+    }
+    let done = transfer.finish().await?;
+    shown.clear();
+    Ok(done)
+}
+
+/// How far it is: a bar on a terminal, now and then a line otherwise.
+enum Shown {
+    Bar(ProgressBar),
+    /// Percent told last.
+    Lines(u64),
+}
+
+impl Shown {
+    fn new(out: &Output, name: &str, progress: Progress) -> Self {
+        if !out.is_watched() {
+            return Self::Lines(0);
+        }
+        let bar = ProgressBar::new(progress.total).with_message(crate::clean::line(name));
+        let template = "{msg} [{bar:30}] {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        Self::Bar(bar)
+    }
+
+    fn update(&mut self, out: &Output, name: &str, progress: Progress) {
+        match self {
+            Self::Bar(bar) => bar.set_position(progress.done),
+            Self::Lines(told) => {
+                let percent = percent(progress);
+                if percent >= *told + STEP {
+                    *told = percent - percent % STEP;
+                    let speed = HumanBytes(progress.speed);
+                    out.note(&format!("{name}: {percent} % ({speed}/s)"));
+                }
+            }
+        }
+    }
+
+    fn clear(&self) {
+        if let Self::Bar(bar) = self {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn percent(progress: Progress) -> u64 {
+    let part = u128::from(progress.done) * 100 / u128::from(progress.total.max(1));
+    u64::try_from(part).unwrap_or(100)
+}

@@ -56,18 +56,17 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
 }
 
 impl Store {
+    /// Within a transaction of the caller's: durable once that is.
     pub(crate) fn queue(
         &self,
         client_id: ClientId,
         channel: ChannelId,
         content: &[u8],
     ) -> Result<(), Error> {
-        self.atomic(|| {
-            self.lock()
-                .prepare_cached("INSERT INTO outbox(client_id, channel, content) VALUES(?, ?, ?)")?
-                .execute(params![client_id.0, channel.0, content])?;
-            Ok(())
-        })
+        self.lock()
+            .prepare_cached("INSERT INTO outbox(client_id, channel, content) VALUES(?, ?, ?)")?
+            .execute(params![client_id.0, channel.0, content])?;
+        Ok(())
     }
 
     /// The oldest message of a channel that is neither acknowledged nor failed.

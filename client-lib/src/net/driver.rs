@@ -19,14 +19,17 @@ use plenary_proto::{
     reply::{Hello, Push, Reply, ServerFrame},
     request::{ClientFrame, Request},
 };
-use ring::rand::{SecureRandom, SystemRandom};
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
     task::JoinHandle,
-    time::{MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
-use super::{Credentials, Expected, Receiver, Sender, open};
+use super::{
+    Credentials, Expected, Receiver, Sender,
+    backoff::{Backoff, jittered},
+    open,
+};
 use crate::{
     engine::{Engine, Event, Output},
     error::{Error, ErrorKind},
@@ -41,11 +44,6 @@ const EVENTS: usize = 4_096;
 const BATCH: usize = 64;
 /// How often the engine hears that time passes.
 const TICK: Duration = Duration::from_millis(100);
-/// Between tries: doubled from the first up to the last.
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-const LAST_WAIT: Duration = Duration::from_secs(30);
-/// Before another try where trying soon cannot help: refused, or not who it must be.
-const HOPELESS_WAIT: Duration = Duration::from_secs(60);
 
 /// Now, by the system's clock.
 pub(crate) fn now() -> UnixMillis {
@@ -336,7 +334,7 @@ impl Thread {
 
 /// Keeps a connection up, for ever.
 async fn link(identity: Identity, inputs: mpsc::Sender<Input>, trouble: Trouble) {
-    let mut wait = FIRST_WAIT;
+    let mut backoff = Backoff::new();
     loop {
         let opened = match target(&identity, &inputs).await {
             Ok(Some((credentials, expected))) => open(&credentials, expected).await,
@@ -346,49 +344,35 @@ async fn link(identity: Identity, inputs: mpsc::Sender<Input>, trouble: Trouble)
         let pause = match opened {
             Ok(connection) => {
                 trouble.set(None);
-                wait = FIRST_WAIT;
+                let since = Instant::now();
                 let (hello, key_packages) = (connection.hello.clone(), connection.key_packages);
                 let (sender, receiver) = connection.split();
                 let end = relay(hello, key_packages, sender, receiver, &inputs).await;
                 if inputs.send(Input::Disconnected).await.is_err() {
                     return;
                 }
-                let distrusted = trouble
-                    .get()
-                    .is_some_and(|error| error.kind() == ErrorKind::Trust);
-                match (distrusted, end) {
-                    (true, _) => HOPELESS_WAIT,
-                    (false, End::Bye(after)) => after.max(FIRST_WAIT),
-                    (false, End::Broken(error)) => {
+                match (trouble.get(), end) {
+                    (_, End::Closed) => return,
+                    // Set by the engine: who is not trusted is not merely gone.
+                    (Some(distrust), _) => backoff.after_end(since.elapsed(), &distrust),
+                    (None, End::Bye(after)) => backoff.after_bye(since.elapsed(), after),
+                    (None, End::Broken(error)) => {
                         tracing::debug!(%error, "the connection ended");
-                        let hopeless = is_hopeless(&error);
+                        let pause = backoff.after_end(since.elapsed(), &error);
                         trouble.set(Some(error));
-                        if hopeless { HOPELESS_WAIT } else { FIRST_WAIT }
+                        pause
                     }
-                    (false, End::Closed) => return,
                 }
             }
             Err(error) => {
                 tracing::debug!(%error, "no connection");
-                let hopeless = is_hopeless(&error);
+                let pause = backoff.after_failure(&error);
                 trouble.set(Some(error));
-                wait = (wait * 2).min(LAST_WAIT);
-                if hopeless { HOPELESS_WAIT } else { wait }
+                pause
             }
         };
-        sleep(with_jitter(pause)).await;
+        sleep(jittered(pause)).await;
     }
-}
-
-fn is_hopeless(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Trust | ErrorKind::Unauthenticated)
-}
-
-/// Half to all of it: devices that lost a server together do not come back together.
-fn with_jitter(wait: Duration) -> Duration {
-    let mut byte = [128];
-    let _ = SystemRandom::new().fill(&mut byte);
-    wait / 2 + wait * u32::from(byte[0]) / 512
 }
 
 /// Where to connect and whom to expect there, as the ledger says by now.
@@ -454,7 +438,7 @@ async fn relay(
             written = &mut writer => break match written {
                 Ok(Err(error)) => End::Broken(error),
                 // The engine let go of the line: it does not trust the other side.
-                Ok(Ok(())) | Err(_) => End::Bye(HOPELESS_WAIT),
+                Ok(Ok(())) | Err(_) => End::Bye(Duration::ZERO),
             },
         };
         if inputs.send(input).await.is_err() {

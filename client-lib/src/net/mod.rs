@@ -7,6 +7,7 @@
 //!
 //! The certificate is the outer door only: the server proves its key in OK, over the TLS exporter.
 
+mod backoff;
 mod connection;
 pub(crate) mod driver;
 mod guard;
@@ -14,9 +15,12 @@ pub(crate) mod guest;
 mod opening;
 
 #[cfg(test)]
+mod driver_tests;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use backoff::jittered;
 pub(crate) use connection::{Connection, Receiver, Sender};
 pub(crate) use opening::{Credentials, Expected, OpenerKey, open};

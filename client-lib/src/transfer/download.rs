@@ -74,7 +74,7 @@ impl Download {
             match self.attempt(&door, &mut writing).await {
                 Ok(()) => {}
                 // The thread ended early: it knows why.
-                Err(error) if error.kind() == ErrorKind::Closed => break,
+                Err(_) if writing.chunks.is_closed() => break,
                 Err(error) => retry.after(error, &meter).await?,
             }
         }

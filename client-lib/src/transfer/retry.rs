@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use ring::rand::{SecureRandom, SystemRandom};
 use tokio::time::sleep;
 
 use super::Meter;
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    net::jittered,
+};
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LAST_WAIT: Duration = Duration::from_secs(30);
@@ -54,14 +56,7 @@ impl Retry {
         let wait = error.retry_after().unwrap_or(self.wait).max(self.wait);
         self.wait = (self.wait * 2).min(LAST_WAIT);
         tracing::debug!(%error, ?wait, "the transfer waits");
-        sleep(with_jitter(wait)).await;
+        sleep(jittered(wait)).await;
         Ok(())
     }
-}
-
-/// All of it to half more: those who lost one server together do not come back together.
-fn with_jitter(wait: Duration) -> Duration {
-    let mut byte = [0];
-    let _ = SystemRandom::new().fill(&mut byte);
-    wait + wait * u32::from(byte[0]) / 512
 }

@@ -399,3 +399,104 @@ impl Fields<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn head(n: u8) -> ChannelHead {
+        ChannelHead {
+            seq: Seq(n.into()),
+            hash: Digest([n; 32]),
+        }
+    }
+
+    const fn shared() -> Content {
+        Content {
+            hash: [0xee; 32],
+            len: 20_000,
+        }
+    }
+
+    /// Comes back as it went, and in no other length than it must.
+    fn check<T: PartialEq + std::fmt::Debug>(
+        row: &T,
+        bytes: &[u8],
+        decode: fn(&[u8]) -> Result<T, Malformed>,
+        vector: &str,
+    ) {
+        assert_eq!(hex(bytes), vector);
+        assert_eq!(decode(bytes).as_ref(), Ok(row));
+        for cut in 0..bytes.len() {
+            assert_eq!(decode(&bytes[..cut]), Err(Malformed), "cut at {cut}");
+        }
+        assert_eq!(decode(&[bytes, &[0]].concat()), Err(Malformed));
+    }
+
+    #[test]
+    fn the_bytes_on_disk_stay_as_they_are() {
+        let channel = ChannelRow {
+            head: head(2),
+            trimmed: head(1),
+            epoch: Epoch(3),
+        };
+        let decode = ChannelRow::decode;
+        check(&channel, &channel.encode(), decode, VECTORS[0]);
+        let record = RecordRow {
+            device: DeviceId([4; 16]),
+            client_id: ClientId([5; 16]),
+            time: UnixMillis(6),
+            hash: Digest([7; 32]),
+            slot: Slot::Elsewhere(shared()),
+        };
+        check(&record, &record.encode(), RecordRow::decode, VECTORS[1]);
+        let welcome = WelcomeRow {
+            head: head(8),
+            tree: shared(),
+            slot: Slot::Elsewhere(shared()),
+        };
+        check(&welcome, &welcome.encode(), WelcomeRow::decode, VECTORS[2]);
+        let value = NumberedRow {
+            number: 9,
+            slot: Slot::Elsewhere(shared()),
+        };
+        check(&value, &value.encode(), NumberedRow::decode, VECTORS[3]);
+        check(&(1, 2), &encode_pair(1, 2), decode_pair, VECTORS[4]);
+        let applied = ([0xaa; 16], 5);
+        let bytes = encode_applied(&applied.0, applied.1);
+        check(&applied, &bytes, decode_applied, VECTORS[5]);
+        let mark = (record.device, record.client_id);
+        check(&mark, &encode_mark(mark.0, mark.1), decode_mark, VECTORS[6]);
+
+        // A value in its row: the rest of it, whatever it is.
+        let here = NumberedRow {
+            number: 1,
+            slot: Slot::Here(Bytes::from_static(b"value")),
+        };
+        assert_eq!(hex(&here.encode()), "00000000000000010076616c7565");
+        assert_eq!(NumberedRow::decode(&here.encode()), Ok(here));
+        assert_eq!(hex(&encode_shared(2, b"x")), "000000000000000278");
+        assert_eq!(
+            hex(&entry_key(b"q", 1)),
+            "650000000000000001710000000000000001"
+        );
+        assert_eq!(
+            hex(&record_key(ChannelId([0xcc; 16]), Seq(1))),
+            "72cccccccccccccccccccccccccccccccc0000000000000001"
+        );
+    }
+
+    const VECTORS: [&str; 7] = [
+        "00000000000000020202020202020202020202020202020202020202020202020202020202020202000000000000000101010101010101010101010101010101010101010101010101010101010101010000000000000003",
+        "04040404040404040404040404040404050505050505050505050505050505050000000000000006070707070707070707070707070707070707070707070707070707070707070701eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee0000000000004e20",
+        "00000000000000080808080808080808080808080808080808080808080808080808080808080808eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee0000000000004e2001eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee0000000000004e20",
+        "000000000000000901eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee0000000000004e20",
+        "00000000000000010000000000000002",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa0000000000000005",
+        "0404040404040404040404040404040405050505050505050505050505050505",
+    ];
+}

@@ -139,3 +139,27 @@ fn an_export_beside_writers_and_a_trim_is_one_that_restores() {
         writing.await.unwrap();
     });
 }
+
+#[test]
+fn the_bytes_of_an_export_stay_as_they_are() {
+    let store = Temporary::new();
+    let mut export = Vec::new();
+    block_on(async {
+        let key = || bytes::Bytes::from_static(b"key");
+        store
+            .put_if(key(), 0, Some(b"value".as_slice().into()))
+            .await
+            .unwrap();
+        store.push(key(), b"entry".as_slice().into()).await.unwrap();
+    });
+    store.export(&mut export).unwrap();
+    let body = b"plenary export\0\x01\
+        \x04\0\0\0\0\0\0\0\x20\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x03key\0\0\0\0\0\0\0\x05value\
+        \x05\0\0\0\0\0\0\0\x18\0\0\0\0\0\0\0\x03key\0\0\0\0\0\0\0\x05entry";
+    let end = [
+        &[0, 0, 0, 0, 0, 0, 0, 0, 32],
+        &blake3::hash(body).as_bytes()[..],
+    ]
+    .concat();
+    assert_eq!(export, [&body[..], &end].concat());
+}

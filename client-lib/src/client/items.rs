@@ -8,8 +8,8 @@ use super::{Client, Message, Outgoing};
 use crate::{
     content::{Draft, Kind, MessageId, ThreadId, fresh_salt},
     error::{Error, ErrorKind},
-    files::{Journal, Manifest, Plan},
-    store::uploads::UploadRow,
+    files::{ItemError, Journal, Manifest, Plan},
+    store::uploads::{Stamp, UploadRow},
     transfer::{Download, Meter, Transfer, Upload},
 };
 
@@ -129,7 +129,8 @@ impl Client {
     /// Works in memory of a few MiB, whatever the size.
     ///
     /// The transfer waits while the server cannot be reached. One that was stopped, by an error or
-    /// with the process, is taken up where it was by calling this again with the same file.
+    /// with the process, is taken up where it was by calling this again with the same file, if
+    /// nothing of it changed.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] if the file cannot be read, [`ErrorKind::TooLarge`]; later, from
@@ -152,9 +153,15 @@ impl Client {
         let folder = self.folder.join(UPLOADS);
         std::fs::create_dir_all(&folder)?;
         let size = fresh.layout().size();
+        let row = UploadRow {
+            channel,
+            source: file.path.clone(),
+            stamp: Stamp::of(&file.path)?,
+            plan: fresh,
+        };
         let client = self.clone();
         Ok(Transfer::start(size, move |meter| async move {
-            client.put_up(channel, &file, fresh, &folder, meter).await
+            client.put_up(row, &file, &folder, meter).await
         }))
     }
 
@@ -187,15 +194,15 @@ impl Client {
 
     async fn put_up(
         &self,
-        channel: ChannelId,
+        row: UploadRow,
         file: &SendFile,
-        fresh: Plan,
         folder: &Path,
         meter: Meter,
     ) -> Result<Outgoing, Error> {
-        let (plan, again) = match self.begun(channel, file, &fresh, folder).await? {
+        let (channel, stamp) = (row.channel, row.stamp.clone());
+        let (plan, again) = match self.begun(&row, folder).await? {
             Some(plan) => (plan, true),
-            None => (fresh, false),
+            None => (row.plan, false),
         };
         let item = plan.item();
         let journal = journal(folder, &plan);
@@ -206,7 +213,13 @@ impl Client {
             channel,
             again,
         };
-        let manifest = match upload.run(self.driver.clone(), meter).await {
+        let put = upload.run(self.driver.clone(), meter).await;
+        let put = put.and_then(|manifest| match Stamp::of(&file.path)? == stamp {
+            true => Ok(manifest),
+            // What was put up is half of one state and half of another.
+            false => Err(ItemError::SourceChanged.into()),
+        });
+        let manifest = match put {
             Ok(manifest) => manifest,
             Err(error) => {
                 // Changed, or of no use to go on with: the next call begins anew.
@@ -233,30 +246,22 @@ impl Client {
         Ok(Outgoing::new(self.clone(), id))
     }
 
-    /// The plan of an upload of this file that was begun before; else the fresh one is kept.
-    async fn begun(
-        &self,
-        channel: ChannelId,
-        file: &SendFile,
-        fresh: &Plan,
-        folder: &Path,
-    ) -> Result<Option<Plan>, Error> {
-        let row = UploadRow {
-            channel,
-            source: file.path.clone(),
-            plan: fresh.clone(),
-        };
-        let folder = folder.to_owned();
+    /// The plan of an upload of this file that was begun before, if both file and what is told of
+    /// it are the same; else the fresh one is kept.
+    async fn begun(&self, row: &UploadRow, folder: &Path) -> Result<Option<Plan>, Error> {
+        let (row, folder) = (row.clone(), folder.to_owned());
         self.driver
             .run(move |engine, _| {
                 let store = engine.store();
-                let size = row.plan.layout().size();
-                if let Some(before) = store.upload(channel, &row.source, size)? {
-                    if journal(&folder, &before.plan).exists() {
+                if let Some(before) = store.upload(row.channel, &row.source)? {
+                    let journal = journal(&folder, &before.plan);
+                    let same = before.stamp == row.stamp && before.plan.tells_as(&row.plan);
+                    if same && journal.exists() {
                         return Ok(Some(before.plan));
                     }
-                    // Stopped before anything was sealed, or its journal is lost.
+                    // Another file by now, stopped before anything was sealed, or no journal.
                     store.drop_upload(before.plan.item())?;
+                    Journal::remove(&journal)?;
                 }
                 store.put_upload(&row)?;
                 Ok(None)

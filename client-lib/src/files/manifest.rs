@@ -118,6 +118,15 @@ impl Plan {
         self
     }
 
+    /// Whether both tell recipients the same, but for the item and its key.
+    pub(crate) fn tells_as(&self, other: &Self) -> bool {
+        let told = |plan: &Self| (plan.label, plan.malware, plan.supersedes);
+        told(self) == told(other)
+            && self.layout.size() == other.layout.size()
+            && self.name == other.name
+            && self.media_type == other.media_type
+    }
+
     /// The item.
     pub fn item(&self) -> ItemId {
         self.item

@@ -1,7 +1,10 @@
 //! Uploads begun: the plan with its key, kept from before the first byte is sealed until the message
 //! that hands the item over is in the outbox.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
 
 use minicbor::{Decode, Encode};
 use plenary_proto::ids::{ChannelId, ItemId};
@@ -21,7 +24,35 @@ const PREFIX: &str = "upload:";
 pub(crate) struct UploadRow {
     pub(crate) channel: ChannelId,
     pub(crate) source: PathBuf,
+    pub(crate) stamp: Stamp,
     pub(crate) plan: Plan,
+}
+
+/// Tells one state of a file from another without reading it: when it was written and, on unix,
+/// when anything about it changed, which nobody can set back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stamp(String);
+
+impl Stamp {
+    /// Of the file as it is now.
+    pub(crate) fn of(path: &Path) -> std::io::Result<Self> {
+        let meta = path.metadata()?;
+        let written = meta.modified()?.duration_since(UNIX_EPOCH);
+        let written = written.map_or(0, |since| since.as_nanos());
+        Ok(Self(format!("{written} {}", changed(&meta))))
+    }
+}
+
+#[cfg(unix)]
+fn changed(meta: &std::fs::Metadata) -> String {
+    use std::os::unix::fs::MetadataExt;
+
+    format!("{}.{:09} {}", meta.ctime(), meta.ctime_nsec(), meta.ino())
+}
+
+#[cfg(not(unix))]
+fn changed(_: &std::fs::Metadata) -> String {
+    String::new()
 }
 
 #[derive(Encode, Decode)]
@@ -33,6 +64,8 @@ struct Wire {
     source: String,
     #[cbor(n(2), with = "minicbor::bytes")]
     plan: Vec<u8>,
+    #[n(3)]
+    stamp: String,
 }
 
 impl Drop for Wire {
@@ -47,6 +80,7 @@ impl Store {
             channel: row.channel.0,
             source: text(&row.source),
             plan: row.plan.to_bytes().to_vec(),
+            stamp: row.stamp.0.clone(),
         };
         let bytes = Zeroizing::new(minicbor::to_vec(&wire).map_err(damaged)?);
         self.put_meta(&key(row.plan.item()), &bytes)
@@ -57,7 +91,6 @@ impl Store {
         &self,
         channel: ChannelId,
         source: &Path,
-        size: u64,
     ) -> Result<Option<UploadRow>, Error> {
         let source_text = text(source);
         let connection = self.lock();
@@ -70,14 +103,12 @@ impl Store {
             if wire.channel != channel.0 || wire.source != source_text {
                 continue;
             }
-            let plan = Plan::from_bytes(&wire.plan).map_err(damaged)?;
-            if plan.layout().size() == size {
-                return Ok(Some(UploadRow {
-                    channel,
-                    source: source.to_owned(),
-                    plan,
-                }));
-            }
+            return Ok(Some(UploadRow {
+                channel,
+                source: source.to_owned(),
+                stamp: Stamp(wire.stamp.clone()),
+                plan: Plan::from_bytes(&wire.plan).map_err(damaged)?,
+            }));
         }
         Ok(None)
     }
@@ -108,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_upload_is_found_by_channel_file_and_size_until_it_is_dropped() -> Result<(), Error> {
+    fn an_upload_is_found_by_channel_and_file_until_it_is_dropped() -> Result<(), Error> {
         let folder = tempfile::tempdir()?;
         let passphrase = SecretString::from("a long enough passphrase");
         let store = Store::create(folder.path(), &passphrase)?;
@@ -118,17 +149,39 @@ mod tests {
         store.put_upload(&UploadRow {
             channel,
             source: source.to_owned(),
+            stamp: Stamp("then".to_owned()),
             plan: plan.clone(),
         })?;
-        let found = |channel, source: &Path, size| {
-            Ok::<_, Error>(store.upload(channel, source, size)?.map(|row| row.plan))
+        let found = |channel, source: &Path| {
+            let row = store.upload(channel, source)?;
+            Ok::<_, Error>(row.map(|row| (row.plan, row.stamp.0)))
         };
-        assert!(found(channel, source, 70_000)? == Some(plan));
-        assert!(found(ChannelId([2; 16]), source, 70_000)?.is_none());
-        assert!(found(channel, Path::new("/evidence/disk2.img"), 70_000)?.is_none());
-        assert!(found(channel, source, 70_001)?.is_none());
+        assert!(found(channel, source)? == Some((plan, "then".to_owned())));
+        assert!(found(ChannelId([2; 16]), source)?.is_none());
+        assert!(found(channel, Path::new("/evidence/disk2.img"))?.is_none());
         store.drop_upload(item)?;
-        assert!(found(channel, source, 70_000)?.is_none());
+        assert!(found(channel, source)?.is_none());
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_written_anew_has_another_stamp_even_if_dated_back() -> Result<(), Error> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("disk.img");
+        std::fs::write(&path, "one")?;
+        let before = Stamp::of(&path)?;
+        assert_eq!(Stamp::of(&path)?, before);
+        let written = path.metadata()?.modified()?;
+        // Another file under the same name: on a coarse clock its times may be the same.
+        let other = folder.path().join("other.img");
+        std::fs::write(&other, "two")?;
+        std::fs::File::options()
+            .write(true)
+            .open(&other)?
+            .set_modified(written)?;
+        std::fs::rename(&other, &path)?;
+        assert_ne!(Stamp::of(&path)?, before);
         Ok(())
     }
 }

@@ -41,6 +41,10 @@ struct Faults {
     corrupt: bool,
     /// Answers are held until this many wait, then given newest first.
     shuffle: usize,
+    /// What is said instead of the truth.
+    lie: Option<fn(Reply) -> Reply>,
+    /// Every answer is given twice.
+    twice: bool,
 }
 
 struct World {
@@ -193,7 +197,14 @@ impl Line {
             self.most.fetch_max(held.len(), SeqCst);
             if one_by_one || held.len() > self.faults.shuffle {
                 for (id, answer) in held.drain(..).rev() {
-                    peer.answer(id, answer).await;
+                    let answer = match self.faults.lie {
+                        Some(lie) => answer.map(lie),
+                        None => answer,
+                    };
+                    peer.answer(id, answer.clone()).await;
+                    if self.faults.twice {
+                        peer.answer(id, answer).await;
+                    }
                 }
             }
         }
@@ -407,4 +418,113 @@ async fn progress_ends_at_the_total() {
     }
     assert_eq!(before.done, before.total);
     assert!(before.speed > 0);
+}
+
+#[tokio::test]
+async fn a_server_that_lies_about_an_item_is_not_believed() {
+    let uploads: [fn(Reply) -> Reply; 4] = [
+        |_| Reply::Done,
+        |reply| match reply {
+            Reply::ItemState {
+                size,
+                durable,
+                committed,
+                ..
+            } => Reply::ItemState {
+                size,
+                chunk: 1 << 20,
+                durable,
+                committed,
+            },
+            other => other,
+        },
+        |reply| match reply {
+            Reply::ItemState {
+                size,
+                chunk,
+                committed,
+                ..
+            } => Reply::ItemState {
+                size,
+                chunk,
+                durable: Bytes::new(),
+                committed,
+            },
+            other => other,
+        },
+        // Of an item whose id nobody else can know.
+        |reply| match reply {
+            Reply::ItemState {
+                size,
+                chunk,
+                durable,
+                committed,
+            } => Reply::ItemState {
+                size,
+                chunk,
+                durable: vec![255; durable.len()].into(),
+                committed,
+            },
+            other => other,
+        },
+    ];
+    for lie in uploads {
+        let world = World::new(Faults {
+            lie: Some(lie),
+            ..Faults::default()
+        })
+        .await;
+        let source = world.file(SMALL);
+        let upload = world.upload(&source);
+        let error = world.put(&upload).finish().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Integrity, "{error}");
+        assert!(!upload.journal.exists(), "nothing was sealed");
+    }
+    let downloads: [fn(Reply) -> Reply; 3] = [
+        |reply| match reply {
+            Reply::ItemRange { offset, bytes } => Reply::ItemRange {
+                offset: offset + 1,
+                bytes,
+            },
+            other => other,
+        },
+        |reply| match reply {
+            Reply::ItemRange { offset, bytes } => Reply::ItemRange {
+                offset,
+                bytes: bytes.slice(1..),
+            },
+            other => other,
+        },
+        |reply| match reply {
+            Reply::ItemRange { .. } => Reply::Done,
+            other => other,
+        },
+    ];
+    for lie in downloads {
+        let world = World::new(Faults {
+            lie: Some(lie),
+            ..Faults::default()
+        })
+        .await;
+        let source = world.file(SMALL);
+        let manifest = world.put(&world.upload(&source)).finish().await.unwrap();
+        let error = world.get(&manifest).finish().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Integrity, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_nothing_ends_the_transfer() {
+    let world = World::new(Faults {
+        twice: true,
+        ..Faults::default()
+    })
+    .await;
+    let source = world.file(SMALL);
+    let error = world
+        .put(&world.upload(&source))
+        .finish()
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Integrity, "{error}");
 }

@@ -24,7 +24,7 @@ pub(crate) enum Need {
     Stored,
     /// The newest, but what is stored is better than nothing.
     Fresh,
-    /// A server that answers.
+    /// A server that answers, and the newest of it.
     Online,
 }
 
@@ -106,7 +106,7 @@ impl Context {
             stale: None,
         };
         if !stay_away {
-            match session.connect(need, self.patience()).await {
+            match session.connect(self.patience()).await {
                 Err(failure) if need == Need::Fresh => {
                     session.stale = Some(failure.hint("shown is what is stored here"));
                 }
@@ -146,7 +146,7 @@ impl Context {
 }
 
 impl Session {
-    async fn connect(&self, need: Need, patience: Duration) -> Result<(), Failure> {
+    async fn connect(&self, patience: Duration) -> Result<(), Failure> {
         let start = Instant::now();
         if let Err(error) = self.client.online(patience).await {
             let unknown = error.kind() == ErrorKind::Unauthenticated
@@ -158,11 +158,9 @@ impl Session {
                 failure
             });
         }
-        if need == Need::Fresh {
-            let left = patience.saturating_sub(start.elapsed());
-            self.client.caught_up(left).await?;
-        }
-        Ok(())
+        // Names, too: people type them.
+        let left = patience.saturating_sub(start.elapsed());
+        Ok(self.client.caught_up(left).await?)
     }
 
     /// Closes the profile; reports if what was shown may be old.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use plenary_client::{BoardKeyFile, BoardPerson, Client, NewChannel, Requested};
 use serde_json::json;
 
-use super::network::signed;
+use super::{network::signed, show::count};
 use crate::{
     args::{BoardCommand, RequestCommand, RevokeTarget, SubmitArgs},
     exit::Failure,
@@ -177,10 +177,11 @@ fn sign(context: &Context, key: &Path, request: &Path, out: &Path) -> Result<(),
     let signature = BoardKeyFile::sign(&file, &passphrase, &text)?;
     paths::write_new(out, &signature, false)?;
     let name = out.display().to_string();
+    let what = count(words.len(), "statement", "statements");
     context.out.emit(
         || json!({ "signature": name, "member": member.to_string(), "statements": words.len() }),
         |line| {
-            line.plain(&format!("Signed {} statements. Wrote ", words.len()))
+            line.plain(&format!("Signed {what}. Wrote "))
                 .add(Style::Bold, &name)
         },
     )

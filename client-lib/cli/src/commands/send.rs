@@ -9,7 +9,10 @@ use plenary_client::{
 };
 use serde_json::json;
 
-use super::{find::find, show::channel_name};
+use super::{
+    find::find,
+    show::{channel_name, count},
+};
 use crate::{
     args::{MarkArgs, ReplyArgs, SendArgs},
     exit::Failure,
@@ -102,10 +105,6 @@ pub(super) async fn audience(
         count(audience.experts, "expert", "experts"),
     ));
     Ok(())
-}
-
-fn count(number: usize, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 async fn open(context: &Context, marks: &MarkArgs) -> Result<Session, Failure> {

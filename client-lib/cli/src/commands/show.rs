@@ -24,6 +24,11 @@ pub(super) fn short(id: &impl Display) -> String {
     id.to_string().chars().take(SHORT).collect()
 }
 
+/// A number and what is counted.
+pub(super) fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// What a channel is called.
 pub(super) fn channel_name(channel: &ChannelInfo) -> String {
     match (&channel.name, channel.rule) {

@@ -232,6 +232,8 @@ impl Store {
         let key = derive(passphrase, kdf)?;
         let connection = Connection::open(folder.join(DATABASE))?;
         let pragma = Zeroizing::new(format!("x'{}'", *hex(key.as_ref())));
+        // It tells of a wrong key on standard error by itself, as if that were an accident.
+        connection.pragma_update(None, "cipher_log_level", "NONE")?;
         connection.pragma_update(None, "key", pragma.as_str())?;
         connection.busy_timeout(Duration::from_secs(2))?;
         // One process a profile: two engines on one group state would use a key twice.

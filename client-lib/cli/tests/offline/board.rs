@@ -133,3 +133,43 @@ fn what_is_no_request_or_key_is_told_apart() {
         .fails(2, "invitation");
     assert!(!desk.path("r").exists());
 }
+
+#[test]
+fn a_profile_opens_offline_with_its_passphrase_only() {
+    let desk = Desk::new();
+    founder(&desk);
+    desk.run("board keygen --out alice.board").ok();
+    desk.run(
+        "--profile p network found --founder founder.json --board alice.board.pub --name Alice \
+         --state Utopia --out f.request",
+    )
+    .ok();
+    let status = desk.run("--profile p --offline --json status").ok().json();
+    assert_eq!(status["profile"], "p");
+    assert_eq!(status["standing"], "unknown");
+    assert_eq!(status["online"], false);
+    for count in ["ledger", "queued", "messages"] {
+        assert_eq!(status[count], 0, "{count}");
+    }
+    for words in ["members", "channels", "tail"] {
+        let listed = desk.run(&format!("--profile p --offline {words}")).ok();
+        assert_eq!(listed.out, "", "{words}");
+    }
+    desk.run("--profile p --offline send encryption hello")
+        .fails(4, "no channel");
+    desk.run("--profile p --offline invite")
+        .fails(2, "--offline");
+
+    desk.write("wrong", "incorrect horse\n", 0o600);
+    let words = "--json --profile p --passphrase-file wrong --offline status";
+    let refused = desk.bare(words, "");
+    assert_eq!(
+        (refused.code, refused.error_code().as_str()),
+        (3, "wrong-passphrase")
+    );
+
+    // Nothing listens where the invitation says.
+    let words = "--json --profile p --timeout 1 channels";
+    let far = desk.run(words);
+    assert_eq!((far.code, far.error_code().as_str()), (6, "offline"));
+}

@@ -19,6 +19,8 @@ mod retry;
 mod upload;
 
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 
 use tokio::{sync::watch, task::JoinHandle};

@@ -166,6 +166,10 @@ impl Engine {
         reply: Result<Reply, Failure>,
     ) -> Result<(), Error> {
         self.appending(id, false);
+        // A welcome came first.
+        if channel_row(self, id)?.standing != In::Entering {
+            return Ok(());
+        }
         match reply {
             Ok(Reply::GroupState {
                 epoch,
@@ -342,6 +346,8 @@ impl Engine {
         failure: Failure,
     ) -> Result<(), Error> {
         self.forget_entry(id)?;
+        // A welcome may have been passed over for it.
+        self.ask(Request::Welcomes, Waiting::Welcomes);
         match failure.code {
             Code::StaleEpoch | Code::Conflict => {
                 let wait = self.jitter(RACE_MS)?;
@@ -389,6 +395,11 @@ impl Engine {
             return Ok(());
         };
         for welcome in welcomes {
+            // Its own entry is under way, and may already be the later of the two in the log.
+            let entering = self.store.pending(welcome.channel)?;
+            if entering.is_some_and(|row| row.kind == Kind::Enter) {
+                continue;
+            }
             let known = self
                 .channels
                 .get(&welcome.channel)

@@ -151,6 +151,14 @@ impl Outgoing {
     }
 }
 
+/// A draft's bytes, with a salt of its own.
+pub(super) fn encode(draft: Draft) -> Result<Vec<u8>, Error> {
+    fresh_salt()
+        .and_then(|salt| draft.into_content(salt))
+        .and_then(|content| content.encode())
+        .map_err(|error| Error::new(ErrorKind::Input, error.to_string()))
+}
+
 impl Client {
     /// Every channel of the ledger, and the direct ones of this device.
     pub async fn channels(&self) -> Result<Vec<ChannelInfo>, Error> {
@@ -217,13 +225,25 @@ impl Client {
 
     /// Sends: on disk when this returns, and sent as soon as that is possible, in order.
     ///
+    /// A text too long for a message goes as an item, by itself; the call then waits until it is put
+    /// up.
+    ///
     /// Errors: [`ErrorKind::NotFound`] if this device is not in the channel,
     /// [`ErrorKind::TooLarge`], [`ErrorKind::Input`].
     pub async fn send(&self, channel: ChannelId, draft: Draft) -> Result<Outgoing, Error> {
-        let content = fresh_salt()
-            .and_then(|salt| draft.into_content(salt))
-            .and_then(|content| content.encode())
-            .map_err(|error| Error::new(ErrorKind::Input, error.to_string()))?;
+        if let Some(text) = draft.long_text() {
+            let text = text.to_vec();
+            return self.send_long(channel, draft, text).await;
+        }
+        self.queue(channel, encode(draft)?).await
+    }
+
+    /// Puts an encoded content into the outbox.
+    pub(super) async fn queue(
+        &self,
+        channel: ChannelId,
+        content: Vec<u8>,
+    ) -> Result<Outgoing, Error> {
         let id = self
             .driver
             .run(move |engine, now| engine.send(now, channel, &content))

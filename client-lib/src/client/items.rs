@@ -1,17 +1,24 @@
 //! Files: handed over in a channel, fetched from one.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use plenary_proto::{ids::ChannelId, label::Label};
+use zeroize::Zeroizing;
 
-use super::{Client, Message, Outgoing};
+use super::{Client, Message, Outgoing, discuss::encode};
 use crate::{
-    content::{Draft, Kind, MessageId, ThreadId, fresh_salt},
+    content::{Draft, Kind, MessageId, ThreadId},
     error::{Error, ErrorKind},
     files::{ItemError, Journal, Manifest, Plan},
     store::uploads::{Stamp, UploadRow},
-    transfer::{Download, Meter, Transfer, Upload},
+    transfer::{Download, Meter, Source, Transfer, Upload},
 };
+
+/// Under which name a text goes that is too long for a message.
+const LONG_TEXT: &str = "message.txt";
 
 /// Where the journals of uploads are, in a profile's folder.
 const UPLOADS: &str = "uploads";
@@ -104,10 +111,7 @@ impl SendFile {
         if let Some(message) = self.reply_to {
             draft = draft.reply_to(message);
         }
-        fresh_salt()
-            .and_then(|salt| draft.into_content(salt))
-            .and_then(|content| content.encode())
-            .map_err(|error| Error::new(ErrorKind::Input, error.to_string()))
+        encode(draft)
     }
 }
 
@@ -207,7 +211,7 @@ impl Client {
         let item = plan.item();
         let journal = journal(folder, &plan);
         let upload = Upload {
-            source: file.path.clone(),
+            source: Source::File(file.path.clone()),
             journal: journal.clone(),
             plan,
             channel,
@@ -244,6 +248,33 @@ impl Client {
             .await?;
         Journal::remove(&journal)?;
         Ok(Outgoing::new(self.clone(), id))
+    }
+
+    /// A text too long for a message goes as an item, by itself: put up first, then told of by the
+    /// same draft.
+    pub(super) async fn send_long(
+        &self,
+        channel: ChannelId,
+        draft: Draft,
+        text: Vec<u8>,
+    ) -> Result<Outgoing, Error> {
+        let plan = Plan::new(LONG_TEXT, draft.media_type(), text.len() as u64)?;
+        let folder = self.folder.join(UPLOADS);
+        std::fs::create_dir_all(&folder)?;
+        let journal = journal(&folder, &plan);
+        let upload = Upload {
+            source: Source::Memory(Arc::new(Zeroizing::new(text))),
+            journal: journal.clone(),
+            plan,
+            channel,
+            again: false,
+        };
+        let (meter, _) = Meter::new(upload.plan.layout().size());
+        let manifest = upload.run(self.driver.clone(), meter).await;
+        Journal::remove(&journal)?;
+        let draft = draft.with_item(manifest?.encode().to_vec());
+        let content = encode(draft)?;
+        self.queue(channel, content).await
     }
 
     /// The plan of an upload of this file that was begun before, if both file and what is told of

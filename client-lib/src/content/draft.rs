@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use plenary_proto::{ids::ChannelId, label::Label};
+use plenary_proto::{ids::ChannelId, label::Label, limits};
 use ring::{
     digest::{Context, SHA256},
     rand::{SecureRandom, SystemRandom},
@@ -12,6 +12,9 @@ use super::{
     Body, Content, ContentError, Disposition, Expiration, Extensions, ITEM, MARKDOWN, MAX_TITLE,
     MessageId, PLAIN, Part, ThreadId, extension,
 };
+
+/// Bytes of text that fit a message beside salt, topic, title and extensions.
+const LONGEST_TEXT: usize = limits::CONTENT - 2 * 1024;
 
 const THREAD_TAG: &[u8] = b"plenary thread by title v1\0";
 
@@ -159,6 +162,28 @@ impl Draft {
     /// Language tags (RFC 5646), comma-separated.
     pub fn language(mut self, tags: impl Into<String>) -> Self {
         self.body.language = tags.into();
+        self
+    }
+
+    /// The text, if it is one that no message holds.
+    pub(crate) fn long_text(&self) -> Option<&[u8]> {
+        match &self.body.body {
+            Body::Single { content, .. } if content.len() > LONGEST_TEXT => Some(content),
+            _ => None,
+        }
+    }
+
+    /// The media type of its body, if it is a single one.
+    pub(crate) fn media_type(&self) -> &str {
+        match &self.body.body {
+            Body::Single { content_type, .. } => content_type,
+            _ => "",
+        }
+    }
+
+    /// The same draft, with an item in the place of its text.
+    pub(crate) fn with_item(mut self, manifest: Vec<u8>) -> Self {
+        self.body = Self::item(manifest).body;
         self
     }
 

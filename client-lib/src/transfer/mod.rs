@@ -28,7 +28,7 @@ use tokio::{sync::watch, task::JoinHandle};
 pub(crate) use download::Download;
 pub(crate) use meter::Meter;
 pub use meter::Progress;
-pub(crate) use upload::Upload;
+pub(crate) use upload::{Source, Upload};
 
 use crate::error::{Error, ErrorKind};
 

@@ -119,7 +119,7 @@ impl World {
 
     pub(super) fn upload(&self, source: &Path) -> Upload {
         Upload {
-            source: source.to_owned(),
+            source: Source::File(source.to_owned()),
             journal: self.folder.path().join("journal"),
             plan: Plan::of_file(source, "text/plain").unwrap(),
             channel: CHANNEL,

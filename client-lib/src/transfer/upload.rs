@@ -1,6 +1,11 @@
 //! One file to the server: read, sealed and journalled on a thread, eight chunks in flight.
 
-use std::{fs::File, path::PathBuf};
+use std::{
+    fs::File,
+    io::{Cursor, Read, Seek},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use plenary_proto::{
     ids::ChannelId,
@@ -11,6 +16,7 @@ use tokio::{
     sync::mpsc,
     task::{JoinHandle, spawn_blocking},
 };
+use zeroize::Zeroizing;
 
 use super::{
     Meter,
@@ -26,11 +32,47 @@ use crate::{
 /// Sealed chunks between the thread and the line.
 const AHEAD: usize = 2;
 
+/// What is put up: read from the start again at each try.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// A file.
+    File(PathBuf),
+    /// A text too long for a message: it never lies on disk unsealed.
+    Memory(Arc<Zeroizing<Vec<u8>>>),
+}
+
+/// Bytes of a source, of either kind.
+trait Bytes: Read + Seek + Send {}
+impl<T: Read + Seek + Send> Bytes for T {}
+
+struct Shared(Arc<Zeroizing<Vec<u8>>>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Source {
+    fn open(&self) -> Result<Box<dyn Bytes>, ItemError> {
+        match self {
+            Self::File(path) => match File::open(path) {
+                Ok(file) => Ok(Box::new(file)),
+                Err(error) => Err(ItemError::Io {
+                    doing: "opening the file to send",
+                    kind: error.kind(),
+                }),
+            },
+            Self::Memory(bytes) => Ok(Box::new(Cursor::new(Shared(bytes.clone())))),
+        }
+    }
+}
+
 /// A file to be put up.
 #[derive(Debug, Clone)]
 pub(crate) struct Upload {
-    /// The file.
-    pub(crate) source: PathBuf,
+    /// What.
+    pub(crate) source: Source,
     /// Where its journal is. Stays after the end: to be removed once the manifest is kept.
     pub(crate) journal: PathBuf,
     /// Item, key and layout. Kept by the caller before the first try, so that a later process can
@@ -119,10 +161,7 @@ impl Upload {
         } = self.clone();
         self.again = true;
         let sealing = spawn_blocking(move || {
-            let source = File::open(source).map_err(|error| ItemError::Io {
-                doing: "opening the file to send",
-                kind: error.kind(),
-            })?;
+            let source = source.open()?;
             let mut outgoing = match again {
                 true => Outgoing::resume(source, &journal, &plan, durable)?,
                 false => Outgoing::create(source, &journal, &plan)?,

@@ -386,7 +386,9 @@ pub(crate) struct TailArgs {
 Example:
   plenary talk encryption --thread Wallets
 
-End with Ctrl-D: what was typed is delivered first. Lines from a pipe are sent one by one.")]
+End with Ctrl-D: what was typed is delivered first. On a terminal a line that begins with / is a
+command: /help lists them, // sends a line that begins with /. Lines from a pipe are sent as they
+are, one by one.")]
 pub(crate) struct TalkArgs {
     /// Name, or beginning of the id.
     pub(crate) channel: String,

@@ -11,6 +11,7 @@ mod args;
 mod clean;
 mod commands;
 mod exit;
+mod manual;
 mod output;
 mod paths;
 mod secret;

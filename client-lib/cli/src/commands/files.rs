@@ -4,7 +4,10 @@ use std::{path::Path, time::Duration};
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use plenary_client::{
-    ChannelInfo, Client, Progress, SendFile, Transfer, content::ThreadId, files::Manifest, ids::Seq,
+    Client, Label, Progress, SendFile, Transfer,
+    content::ThreadId,
+    files::Manifest,
+    ids::{ChannelId, Seq},
 };
 use serde_json::json;
 
@@ -28,37 +31,48 @@ pub(super) async fn send(context: &Context, args: SendFileArgs) -> Result<(), Fa
     allowed(&channel, args.label)?;
     audience(context, &session.client, &channel).await?;
     for path in &args.files {
-        hand_over(context, &session.client, &channel, path, &args).await?;
+        let mut file = SendFile::new(path).media_type(&args.media_type);
+        if args.malware {
+            file = file.malware();
+        }
+        let thread = args.thread.as_deref();
+        let file = marked(file, channel.id, args.label, thread);
+        hand_over(context, &session.client, channel.id, path, file).await?;
     }
     session.finish().await
 }
 
-async fn hand_over(
-    context: &Context,
-    client: &Client,
-    channel: &ChannelInfo,
-    path: &Path,
-    args: &SendFileArgs,
-) -> Result<(), Failure> {
-    let mut file = SendFile::new(path).media_type(&args.media_type);
-    if let Some(label) = args.label {
+/// The file under a label and in the thread of a title.
+pub(super) fn marked(
+    mut file: SendFile,
+    channel: ChannelId,
+    label: Option<Label>,
+    thread: Option<&str>,
+) -> SendFile {
+    if let Some(label) = label {
         file = file.label(label);
     }
-    if args.malware {
-        file = file.malware();
+    if let Some(title) = thread {
+        file = file.thread(ThreadId::of_title(channel, title)).title(title);
     }
-    if let Some(title) = &args.thread {
-        file = file
-            .thread(ThreadId::of_title(channel.id, title))
-            .title(title);
-    }
-    let transfer = client.send_file(channel.id, file).await?;
+    file
+}
+
+/// Hands a file over, shows how far it is, and waits until the message is in the log.
+pub(super) async fn hand_over(
+    context: &Context,
+    client: &Client,
+    channel: ChannelId,
+    path: &Path,
+    file: SendFile,
+) -> Result<(), Failure> {
+    let transfer = client.send_file(channel, file).await?;
     let name = path.display().to_string();
     let outgoing = watch(context, &name, transfer).await?;
     let seq = delivered(context, &outgoing).await?;
     // The log's copy tells the digest that everybody sees.
     let after = Seq(seq.0.saturating_sub(1));
-    let sent = client.messages(channel.id, after, 1).await?;
+    let sent = client.messages(channel, after, 1).await?;
     let sent = sent.into_iter().next().map(|message| message.item());
     let item = sent.transpose()?.flatten().ok_or_else(|| {
         Failure::not_found(format!("{name} was handed over, but is not read back"))
@@ -68,7 +82,7 @@ async fn hand_over(
         || {
             json!({
                 "id": id,
-                "channel": channel.id.to_string(),
+                "channel": channel.to_string(),
                 "state": "delivered",
                 "seq": seq.0,
                 "file": name,
@@ -92,13 +106,32 @@ pub(super) async fn get(context: &Context, args: GetArgs) -> Result<(), Failure>
         return Err(failure);
     }
     let channel = session.client.channel(&args.channel).await?;
-    let message = find(&session.client, channel.id, &args.message).await?;
+    fetch(
+        context,
+        &session.client,
+        channel.id,
+        &args.message,
+        &args.into,
+    )
+    .await?;
+    session.finish().await
+}
+
+/// Fetches the file that a message hands over into a folder.
+pub(super) async fn fetch(
+    context: &Context,
+    client: &Client,
+    channel: ChannelId,
+    which: &str,
+    into: &Path,
+) -> Result<(), Failure> {
+    let message = find(client, channel, which).await?;
     let item = message.item()?.ok_or_else(|| {
         Failure::not_found(format!("message #{} hands over no file", message.seq.0))
     })?;
-    std::fs::create_dir_all(&args.into)
-        .map_err(|error| Failure::io(&args.into.display().to_string(), &error))?;
-    let transfer = session.client.fetch(&message, &args.into)?;
+    std::fs::create_dir_all(into)
+        .map_err(|error| Failure::io(&into.display().to_string(), &error))?;
+    let transfer = client.fetch(&message, into)?;
     let path = watch(context, item.name(), transfer).await?;
     let path = path.display().to_string();
     context.out.emit(
@@ -124,7 +157,7 @@ pub(super) async fn get(context: &Context, args: GetArgs) -> Result<(), Failure>
             .out
             .note("The sender says that it CARRIES MALWARE: do not open it.");
     }
-    session.finish().await
+    Ok(())
 }
 
 fn summary(name: &str, item: &Manifest) -> String {

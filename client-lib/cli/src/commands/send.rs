@@ -43,12 +43,23 @@ pub(super) async fn reply(context: &Context, args: ReplyArgs) -> Result<(), Fail
     let text = text(context, args.text)?;
     let session = open(context, &args.marks).await?;
     let channel = session.client.channel(&args.channel).await?;
-    let answered = find(&session.client, channel.id, &args.message).await?;
-    let mut draft = Draft::text(text).reply_to(answered.message_id);
-    if let Some(thread) = answered.thread() {
-        draft = draft.thread(thread);
-    }
+    let draft = answer(&session.client, channel.id, &args.message, text).await?;
     dispatch(context, session, &channel, draft, &args.marks).await
+}
+
+/// An answer to a message, in its thread.
+pub(super) async fn answer(
+    client: &Client,
+    channel: ChannelId,
+    which: &str,
+    text: String,
+) -> Result<Draft, Failure> {
+    let answered = find(client, channel, which).await?;
+    let draft = Draft::text(text).reply_to(answered.message_id);
+    Ok(match answered.thread() {
+        Some(thread) => draft.thread(thread),
+        None => draft,
+    })
 }
 
 /// The draft in the thread of this title.

@@ -1,12 +1,16 @@
 //! Discussing in one channel: what comes is shown, every line typed is sent.
 
-use std::io::BufRead;
+mod typed;
 
-use plenary_client::{Event, Outgoing, Presence, content::Draft};
-use tokio::sync::mpsc;
+use std::io::IsTerminal;
+
+use plenary_client::{
+    ChannelInfo, Client, Event, Label, Outgoing, Presence, SendFile, content::Draft,
+};
 
 use super::{
-    send::{allowed, audience, delivered, in_thread, labelled},
+    files::{fetch, hand_over, marked},
+    send::{allowed, answer, audience, delivered, in_thread, labelled},
     tail::{Reader, Wanted},
 };
 use crate::{
@@ -14,12 +18,18 @@ use crate::{
     exit::Failure,
     session::{Context, Need},
 };
+use typed::{HELP, Typed};
 
-/// Lines typed ahead of the outbox.
-const AHEAD: usize = 64;
-
-/// Longest line in bytes; what a message holds is less.
-const LINE: usize = 64 * 1024;
+/// A discussion under way.
+struct Talk<'a> {
+    context: &'a Context,
+    client: Client,
+    channel: ChannelInfo,
+    thread: Option<String>,
+    label: Option<Label>,
+    /// What must be delivered before the end.
+    last: Option<Outgoing>,
+}
 
 pub(super) async fn run(context: &Context, args: TalkArgs) -> Result<(), Failure> {
     let mut session = context.session(Need::Fresh).await?;
@@ -39,8 +49,16 @@ pub(super) async fn run(context: &Context, args: TalkArgs) -> Result<(), Failure
     let mut reader = Reader::new(client.clone(), context.out, shown, Wanted::default());
     reader.history(args.lines).await?;
     audience(context, &client, &channel).await?;
-    let mut typed = typed();
-    let mut last: Option<Outgoing> = None;
+    let commands = std::io::stdin().is_terminal();
+    let mut lines = typed::lines();
+    let mut talk = Talk {
+        context,
+        client,
+        channel,
+        thread: args.thread,
+        label: args.label,
+        last: None,
+    };
     loop {
         tokio::select! {
             event = events.next() => match event {
@@ -53,81 +71,67 @@ pub(super) async fn run(context: &Context, args: TalkArgs) -> Result<(), Failure
                 Some(_) => {}
                 None => break,
             },
-            line = typed.recv() => {
+            line = lines.recv() => {
                 let Some(line) = line else { break };
-                let line = line?;
-                if line.is_empty() {
-                    continue;
-                }
-                let mut draft = labelled(Draft::text(line), &channel, args.label)?;
-                if let Some(title) = args.thread.clone() {
-                    draft = in_thread(draft, channel.id, title);
-                }
-                match client.send(channel.id, draft).await {
-                    Ok(outgoing) => last = Some(outgoing),
-                    Err(error) => context.out.note(&format!("not sent: {error}")),
+                let done = match Typed::parse(&line?, commands) {
+                    Ok(Typed::End) => break,
+                    Ok(typed) => talk.deal_with(typed).await,
+                    Err(failure) => Err(failure),
+                };
+                match done {
+                    Err(failure) if failure.exit == 0 => return Err(failure),
+                    // A slip of the fingers does not end a discussion.
+                    Err(failure) => context.out.note(&format!("not done: {}", failure.message)),
+                    Ok(()) => {}
                 }
             }
         }
     }
-    if let Some(last) = last.filter(|_| !context.global.offline) {
+    if let Some(last) = talk.last.filter(|_| !context.global.offline) {
         delivered(context, &last).await?;
-        reader.news(channel.id).await?;
+        reader.news(talk.channel.id).await?;
     }
     session.finish().await
 }
 
-/// Lines of standard input. A thread of its own: a read from a terminal cannot be called off.
-fn typed() -> mpsc::Receiver<Result<String, Failure>> {
-    let (sender, receiver) = mpsc::channel(AHEAD);
-    std::thread::spawn(move || {
-        let mut stdin = std::io::stdin().lock();
-        loop {
-            let line = match line(&mut stdin) {
-                Ok(Some(line)) => Ok(line),
-                Ok(None) => return,
-                Err(failure) => Err(failure),
-            };
-            let failed = line.is_err();
-            if sender.blocking_send(line).is_err() || failed {
-                return;
+impl Talk<'_> {
+    async fn deal_with(&mut self, typed: Typed) -> Result<(), Failure> {
+        let (client, channel) = (&self.client, self.channel.id);
+        match typed {
+            Typed::Nothing | Typed::End => {}
+            Typed::Text(text) => {
+                let mut draft = Draft::text(text);
+                if let Some(title) = self.thread.clone() {
+                    draft = in_thread(draft, channel, title);
+                }
+                self.send(draft).await?;
             }
+            Typed::Reply(which, text) => {
+                let draft = answer(client, channel, &which, text).await?;
+                self.send(draft).await?;
+            }
+            Typed::File(path) => {
+                let thread = self.thread.as_deref();
+                let file = marked(SendFile::new(&path), channel, self.label, thread);
+                hand_over(self.context, client, channel, &path, file).await?;
+            }
+            Typed::Get(which, into) => {
+                fetch(self.context, client, channel, &which, &into).await?;
+            }
+            Typed::Thread(title) => self.thread = title,
+            Typed::Label(label) => {
+                allowed(&self.channel, label)?;
+                self.label = label;
+            }
+            Typed::Who => audience(self.context, client, &self.channel).await?,
+            Typed::Help => self.context.out.note(HELP),
         }
-    });
-    receiver
-}
-
-fn line(from: &mut impl BufRead) -> Result<Option<String>, Failure> {
-    let mut bytes = Vec::new();
-    let mut bounded = std::io::Read::take(&mut *from, LINE as u64 + 1);
-    bounded
-        .read_until(b'\n', &mut bytes)
-        .map_err(|error| Failure::io("standard input", &error))?;
-    if bytes.is_empty() {
-        return Ok(None);
+        Ok(())
     }
-    if bytes.len() > LINE {
-        return Err(Failure::usage(format!("a line has at most {LINE} bytes")));
-    }
-    let text =
-        String::from_utf8(bytes).map_err(|_| Failure::usage("standard input is no UTF-8 text"))?;
-    let text = text.strip_suffix('\n').unwrap_or(&text);
-    Ok(Some(text.strip_suffix('\r').unwrap_or(text).to_owned()))
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_bounded_and_text() {
-        let mut input = "one\r\n\ntwo".as_bytes();
-        assert_eq!(line(&mut input), Ok(Some("one".to_owned())));
-        assert_eq!(line(&mut input), Ok(Some(String::new())));
-        assert_eq!(line(&mut input), Ok(Some("two".to_owned())));
-        assert_eq!(line(&mut input), Ok(None));
-        assert!(line(&mut &[0xff, b'\n'][..]).is_err());
-        assert!(line(&mut "x".repeat(LINE + 1).as_bytes()).is_err());
-        assert!(line(&mut "x".repeat(LINE).as_bytes()).is_ok());
+    async fn send(&mut self, draft: Draft) -> Result<(), Failure> {
+        let draft = labelled(draft, &self.channel, self.label)?;
+        self.last = Some(self.client.send(self.channel.id, draft).await?);
+        Ok(())
     }
 }

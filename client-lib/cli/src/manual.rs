@@ -1,0 +1,48 @@
+//! What programs may rely on, and why the command line is as it is.
+//!
+//! # JSON
+//!
+//! With `--json` every result is one object a line on standard output; fields are added, never
+//! renamed or given another meaning. What is not known is `null`. Ids are lower-case hex, times
+//! RFC 3339 in UTC. Control characters and marks that turn the reading direction are escaped, so a
+//! line is safe on a terminal, too.
+//!
+//! | command | fields |
+//! |---|---|
+//! | `network found` | `request`, `board` |
+//! | `network submit` | `founded` |
+//! | `invite` | `invitation` |
+//! | `join` | `fingerprint`; then with `--wait` a line with `admission` |
+//! | `requests` | `invitation`, `fingerprint`, `member`, `device`, `name`, `state`, `languages`, `expertise`, `capacity`, `nominated_by`, `reason` |
+//! | `board keygen` | `key`, `public`, `member`, `public_key` |
+//! | `board request`, `board show` | `statements` (in words), `request` |
+//! | `board sign` | `signature`, `member`, `statements` (how many) |
+//! | `board submit` | `ledger` (its length), `hash` |
+//! | `members` | `member`, `name`, `state`, `languages`, `expertise`, `capacity`, `standing`, `board`, `self`, `devices` (`device`, `standing`) |
+//! | `channels` | `channel`, `name`, `purpose`, `rule`, `ceiling`, `owner`, `presence`, `why`, `with`, `head`, `queued` |
+//! | `enter` | `channel`, `name`, `presence` |
+//! | `direct` | `channel` |
+//! | `send`, `reply` | `id`, `channel`, `state` (`delivered` or `queued`), `seq` |
+//! | `send-file` | as `send`, and `file`, `item`, `size`, `sha256` |
+//! | `get` | `path`, `name`, `item`, `size`, `media_type`, `sha256`, `malware` |
+//! | `tail`, `talk` | `channel`, `channel_name`, `seq`, `time`, `member`, `device`, `sender`, `id`, `message_id`, `thread`, `thread_title`, `label`, `notice`, `kind`, `text`, `item`, `in_reply_to`, `in_reply_to_seq`, `replaces`, `replaces_seq` |
+//! | `status`, `sync` | `profile`, `network`, `member`, `device`, `name`, `state`, `standing`, `online`, `caught_up`, `ledger`, `queued`, `messages` |
+//!
+//! `kind` is `text`, `markdown`, `item`, `reaction`, `deletion` or `other`; `item` has `item`,
+//! `name`, `size`, `media_type`, `sha256`, `malware`. Failures go to standard error as
+//! `{"error": {"code", "message"}}`, alarms as `{"alarm": {"channel", "what"}}`.
+//!
+//! # Why
+//!
+//! **No passphrase in an argument or a variable.** Both are seen by other processes and kept in
+//! histories. A file is refused when others may read it; a pipe (`<(...)`) passes.
+//!
+//! **What others wrote is escaped piece by piece** where a line is built ([`crate::output::Line`]),
+//! not where it is printed: there our own colours could no longer be told from theirs. The second
+//! and further lines of a text are marked, so that no text can pass for a message of somebody else.
+//!
+//! **One process has a profile open.** Two engines on one MLS state would use a key twice. A second
+//! command waits a little and then says so; `talk` discusses, hands over and fetches in one process.
+//!
+//! **Reading commands show what is stored when the server cannot be reached**, and end with 6, so
+//! that a script is never taken in by old data.

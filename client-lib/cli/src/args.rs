@@ -318,7 +318,8 @@ Examples:
   git log -5 | plenary send metaverse --markdown -
 
 Waits until the message is in the channel's log and read back from there. On a terminal it says
-first who will read it. Of a text from standard input, one line end at the end is left out.")]
+first who will read it. Of a text from standard input, one line end at the end is left out. A text
+too long for a message, from some 60,000 bytes, goes as a file by itself.")]
 pub(crate) struct SendArgs {
     /// Name, or beginning of the id.
     pub(crate) channel: String,

@@ -21,8 +21,8 @@ use crate::{
     session::{Context, Need, Session},
 };
 
-/// Bytes of a text taken from standard input; what a message holds is less.
-const MOST: u64 = 1 << 20;
+/// Bytes of a text taken from standard input. It is held in memory; more is a file.
+const MOST: u64 = 16 << 20;
 
 pub(super) async fn send(context: &Context, args: SendArgs) -> Result<(), Failure> {
     let text = text(context, args.text)?;
@@ -142,7 +142,7 @@ async fn dispatch(
 ) -> Result<(), Failure> {
     let draft = labelled(draft, channel, marks.label)?;
     audience(context, &session.client, channel).await?;
-    let outgoing = session.client.send(channel.id, draft).await?;
+    let outgoing = put(context, &session.client, channel.id, draft).await?;
     let stay = marks.no_wait || context.global.offline;
     let seq = if stay {
         None
@@ -167,6 +167,20 @@ async fn dispatch(
         },
     )?;
     session.finish().await
+}
+
+/// Puts a message into the outbox. A long text goes as an item by itself, which needs the server.
+pub(super) async fn put(
+    context: &Context,
+    client: &Client,
+    channel: ChannelId,
+    draft: Draft,
+) -> Result<Outgoing, Failure> {
+    let done = context.within("sending", client.send(channel, draft)).await;
+    done.map_err(|failure| match failure.exit {
+        6 => failure.hint("a text this long is not queued: it goes as a file, online"),
+        _ => failure,
+    })
 }
 
 /// Waits until a message is in the log, for as long as the user is patient.

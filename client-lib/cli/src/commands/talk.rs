@@ -10,7 +10,7 @@ use plenary_client::{
 
 use super::{
     files::{fetch, hand_over, marked},
-    send::{allowed, answer, audience, delivered, in_thread, labelled},
+    send::{allowed, answer, audience, delivered, in_thread, labelled, put},
     tail::{Reader, Wanted},
 };
 use crate::{
@@ -131,7 +131,8 @@ impl Talk<'_> {
 
     async fn send(&mut self, draft: Draft) -> Result<(), Failure> {
         let draft = labelled(draft, &self.channel, self.label)?;
-        self.last = Some(self.client.send(self.channel.id, draft).await?);
+        let sent = put(self.context, &self.client, self.channel.id, draft).await?;
+        self.last = Some(sent);
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Bytes of text that fit a message beside salt, topic, title and extensions.
-const LONGEST_TEXT: usize = limits::CONTENT - 2 * 1024;
+const LONGEST_TEXT: usize = limits::CONTENT - 1024;
 
 const THREAD_TAG: &[u8] = b"plenary thread by title v1\0";
 

@@ -7,14 +7,13 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs,
     ops::Range,
     time::Instant,
 };
 
 use anyhow::{Context, Result};
 use plenary_client::{
-    Outgoing, SendFile,
+    Outgoing,
     content::{Draft, MessageId, ThreadId},
     ids::Seq,
 };
@@ -30,9 +29,6 @@ use crate::harness::PATIENCE;
 const AHEAD: usize = 4;
 /// Messages of one author in a row before their places are asked for.
 const RUN: usize = 16;
-/// Bytes of text up to which it travels as a message: room is left for title, thread and reply.
-pub(super) const LONG: usize = 60_000;
-
 /// A post that is in the log.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sent {
@@ -103,7 +99,7 @@ impl Player<'_> {
             author = Some(post.author);
             let at = Instant::now();
             let outgoing = self
-                .send(index, post, played)
+                .send(post, played)
                 .await
                 .with_context(|| format!("message {index}"))?;
             played.waiting.push((index, at, outgoing));
@@ -135,25 +131,11 @@ impl Player<'_> {
         Ok(())
     }
 
-    async fn send(&self, index: usize, post: &Post, played: &Played) -> Result<Outgoing> {
+    async fn send(&self, post: &Post, played: &Played) -> Result<Outgoing> {
         let id = self.stage.channels[self.channel];
         let client = self.stage.members[post.author].client()?;
         let thread = ThreadId::of_title(id, &post.thread);
         let answered = post.reply_to.and_then(|of| played.ids.get(&of).copied());
-        if post.text.len() > LONG {
-            let path = self.stage.folder.join(format!("text-{index}.txt"));
-            fs::write(&path, &post.text)?;
-            let mut file = SendFile::new(&path)
-                .media_type("text/plain;charset=utf-8")
-                .thread(thread);
-            if let Some(title) = &post.title {
-                file = file.title(title);
-            }
-            if let Some(answered) = answered {
-                file = file.reply_to(answered);
-            }
-            return Ok(client.send_file(id, file).await?.finish().await?);
-        }
         let mut draft = Draft::text(&post.text).thread(thread);
         if let Some(title) = &post.title {
             draft = draft.title(title);

@@ -11,7 +11,7 @@ use plenary_client::{
 };
 
 use super::{
-    play::{LONG, Played},
+    play::Played,
     report::Delivery,
     script::{Post, Script},
     stage::Stage,
@@ -187,16 +187,14 @@ impl Expected<'_> {
             message.content.in_reply_to.as_ref() == answered,
             "answers another message"
         );
-        if post.text.len() > LONG {
+        let Some(text) = message.text() else {
             return self.same_item(client, message, post).await;
-        }
-        ensure!(
-            message.text() == Some(post.text.as_str()),
-            "its text differs"
-        );
+        };
+        ensure!(text == post.text, "its text differs");
         Ok(())
     }
 
+    /// A text too long for a message comes as an item.
     async fn same_item(&self, client: &Client, message: &Message, post: &Post) -> Result<()> {
         let folder = tempfile::tempdir_in(&self.stage.folder)?;
         let path = client.fetch(message, folder.path())?.finish().await?;

@@ -227,20 +227,12 @@ impl Engine {
             data.seen = head;
             let (mut group, entry) = engine.mls.enter(id, group_info, tree, &data)?;
             group.save()?;
-            let row = PendingRow {
-                kind: Kind::Enter,
-                client_id,
-                epoch,
-                basis: Basis {
-                    seq: data.ledger.seq,
-                    time: data.time,
-                },
-                bytes: entry.commit,
-                group_info: entry.group_info,
-                welcome: None,
-                welcomed: Vec::new(),
-                secrets: None,
+            let basis = Basis {
+                seq: data.ledger.seq,
+                time: data.time,
             };
+            let (commit, info) = (entry.commit, entry.group_info);
+            let row = PendingRow::alone(Kind::Enter, client_id, (epoch, basis), commit, info);
             engine.store.put_pending(id, &row)?;
             Ok(row)
         })
@@ -273,17 +265,8 @@ impl Engine {
         let row = self.step(id, |engine| {
             let (mut group, group_info, tree) = engine.mls.found(&context, basis)?;
             group.save()?;
-            let row = PendingRow {
-                kind: Kind::Found,
-                client_id,
-                epoch: Epoch(0),
-                basis,
-                bytes: tree,
-                group_info,
-                welcome: None,
-                welcomed: Vec::new(),
-                secrets: None,
-            };
+            let start = (Epoch(0), basis);
+            let row = PendingRow::alone(Kind::Found, client_id, start, tree, group_info);
             engine.store.put_pending(id, &row)?;
             Ok(row)
         })?;

@@ -36,6 +36,29 @@ pub(crate) struct PendingRow {
     pub(crate) secrets: Option<Vec<u8>>,
 }
 
+impl PendingRow {
+    /// A change that brings nobody else in and needs no secrets to be applied.
+    pub(crate) fn alone(
+        kind: Kind,
+        client_id: ClientId,
+        (epoch, basis): (Epoch, Basis),
+        bytes: Vec<u8>,
+        group_info: Vec<u8>,
+    ) -> Self {
+        Self {
+            kind,
+            client_id,
+            epoch,
+            basis,
+            bytes,
+            group_info,
+            welcome: None,
+            welcomed: Vec::new(),
+            secrets: None,
+        }
+    }
+}
+
 impl Store {
     pub(crate) fn put_pending(&self, channel: ChannelId, row: &PendingRow) -> Result<(), Error> {
         let kind = match row.kind {

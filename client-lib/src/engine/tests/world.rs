@@ -1,5 +1,5 @@
-//! Engines against the real server core over the memory store, in one thread and with a clock that
-//! the test moves.
+//! A network in one thread: engines, the real core over the memory store, and a clock that the test
+//! moves.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -11,9 +11,8 @@ use plenary_certs::{
     handshake::{Opener, Transcript},
     invitation::Invitation,
     ledger::{
-        Admit, Body, Capacity, ChannelBody, DeviceBody, EntryRule, Ledger, Person, Policy, Reason,
-        Recovery, Revoke, Root, Server, SignedStatement, Target, Thresholds, Voucher, found,
-        sign_as_board,
+        Admit, Body, Capacity, ChannelBody, DeviceBody, EntryRule, Ledger, Person, Policy,
+        Recovery, Root, Server, SignedStatement, Thresholds, Voucher, found, sign_as_board,
     },
     profile::{RosterKey, sealing_keypair},
     signing::SigningKey,
@@ -37,7 +36,7 @@ use plenary_proto::{
 use ring::rand::SystemRandom;
 use secrecy::SecretString;
 
-use super::*;
+use super::super::*;
 use crate::{
     content::{Content, Draft, fresh_salt},
     store::identity::Identity,
@@ -45,14 +44,14 @@ use crate::{
 
 /// Queues of the connections, as the transport would have them.
 #[derive(Default)]
-struct Queues(Mutex<BTreeMap<ConnectionId, Queue>>);
+pub(in crate::engine) struct Queues(Mutex<BTreeMap<ConnectionId, Queue>>);
 
-struct Queue {
-    device: DeviceId,
-    member: MemberId,
-    watches: Vec<ChannelId>,
-    frames: Vec<Bytes>,
-    cut: bool,
+pub(in crate::engine) struct Queue {
+    pub(in crate::engine) device: DeviceId,
+    pub(in crate::engine) member: MemberId,
+    pub(in crate::engine) watches: Vec<ChannelId>,
+    pub(in crate::engine) frames: Vec<Bytes>,
+    pub(in crate::engine) cut: bool,
 }
 
 impl Hub for Queues {
@@ -119,49 +118,49 @@ impl Hub for Queues {
     }
 }
 
-struct Line {
-    id: ConnectionId,
-    session: Option<Session>,
-    assembler: Assembler,
-    limit: usize,
+pub(in crate::engine) struct Line {
+    pub(in crate::engine) id: ConnectionId,
+    pub(in crate::engine) session: Option<Session>,
+    pub(in crate::engine) assembler: Assembler,
+    pub(in crate::engine) limit: usize,
 }
 
-struct Party {
-    engine: Engine,
-    line: Option<Line>,
-    events: Vec<Event>,
-    folder: std::path::PathBuf,
+pub(in crate::engine) struct Party {
+    pub(in crate::engine) engine: Engine,
+    pub(in crate::engine) line: Option<Line>,
+    pub(in crate::engine) events: Vec<Event>,
+    pub(in crate::engine) folder: std::path::PathBuf,
 }
 
 /// A network of some members with one device each, three of them the Board.
-struct World {
-    _folder: tempfile::TempDir,
-    network: Arc<Network>,
-    hub: Arc<Queues>,
-    now: UnixMillis,
-    board: Vec<SigningKey>,
-    ledger: Ledger,
-    parties: Vec<Party>,
-    channels: Vec<ChannelId>,
-    next_line: u64,
+pub(in crate::engine) struct World {
+    pub(in crate::engine) _folder: tempfile::TempDir,
+    pub(in crate::engine) network: Arc<Network>,
+    pub(in crate::engine) hub: Arc<Queues>,
+    pub(in crate::engine) now: UnixMillis,
+    pub(in crate::engine) board: Vec<SigningKey>,
+    pub(in crate::engine) ledger: Ledger,
+    pub(in crate::engine) parties: Vec<Party>,
+    pub(in crate::engine) channels: Vec<ChannelId>,
+    pub(in crate::engine) next_line: u64,
     /// Bytes that left a device, by device, mark and epoch.
-    left: HashMap<(DeviceId, ClientId, Epoch), Bytes>,
+    pub(in crate::engine) left: HashMap<(DeviceId, ClientId, Epoch), Bytes>,
 }
 
-fn block<T>(future: impl Future<Output = T>) -> T {
+pub(in crate::engine) fn block<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap()
         .block_on(future)
 }
 
-fn passphrase() -> SecretString {
+pub(in crate::engine) fn passphrase() -> SecretString {
     SecretString::from("correct horse".to_owned())
 }
 
 impl World {
     /// Channels: two open ones, one by GRANT; all owned by member 0.
-    fn new(members: usize) -> Self {
+    pub(in crate::engine) fn new(members: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let random = SystemRandom::new();
         let now = UnixMillis(1_800_000_000_000);
@@ -282,7 +281,10 @@ impl World {
         world
     }
 
-    fn sign(&mut self, statement: &plenary_certs::ledger::Statement) -> Bytes {
+    pub(in crate::engine) fn sign(
+        &mut self,
+        statement: &plenary_certs::ledger::Statement,
+    ) -> Bytes {
         let bytes = statement.encode();
         let signatures = self.board[..2]
             .iter()
@@ -293,7 +295,7 @@ impl World {
         signed.into()
     }
 
-    fn found(&mut self, statements: &[plenary_certs::ledger::Statement]) {
+    pub(in crate::engine) fn found(&mut self, statements: &[plenary_certs::ledger::Statement]) {
         let invitation = Invitation::new(
             "localhost:1",
             Digest([0; 32]),
@@ -345,7 +347,7 @@ impl World {
     }
 
     /// The Board says something now, by any party that is connected.
-    fn say(&mut self, by: usize, body: Body) {
+    pub(in crate::engine) fn say(&mut self, by: usize, body: Body) {
         let statement = self.ledger.draft(body, self.now);
         let signed = self.sign(&statement);
         self.parties[by]
@@ -354,7 +356,7 @@ impl World {
         self.run();
     }
 
-    fn connect(&mut self, index: usize) {
+    pub(in crate::engine) fn connect(&mut self, index: usize) {
         self.disconnect(index);
         let id = ConnectionId(self.next_line);
         self.next_line += 1;
@@ -392,7 +394,7 @@ impl World {
         }
     }
 
-    fn disconnect(&mut self, index: usize) {
+    pub(in crate::engine) fn disconnect(&mut self, index: usize) {
         if let Some(line) = self.parties[index].line.take() {
             self.hub.0.lock().unwrap().remove(&line.id);
             self.parties[index].engine.disconnected();
@@ -400,7 +402,7 @@ impl World {
     }
 
     /// Runs until nothing moves at this moment.
-    fn settle(&mut self) {
+    pub(in crate::engine) fn settle(&mut self) {
         loop {
             let mut moved = false;
             for index in 0..self.parties.len() {
@@ -413,7 +415,7 @@ impl World {
     }
 
     /// Runs for some seconds of the world's time.
-    fn run(&mut self) {
+    pub(in crate::engine) fn run(&mut self) {
         for _ in 0..40 {
             self.settle();
             self.now = self.now.plus(250);
@@ -425,7 +427,7 @@ impl World {
         self.settle();
     }
 
-    fn step(&mut self, index: usize) -> bool {
+    pub(in crate::engine) fn step(&mut self, index: usize) -> bool {
         match self.parties[index].engine.poll() {
             Some(Output::Send(id, request)) => {
                 self.transmit(index, id, request);
@@ -461,7 +463,7 @@ impl World {
         moved
     }
 
-    fn transmit(&mut self, index: usize, id: RequestId, request: Request) {
+    pub(in crate::engine) fn transmit(&mut self, index: usize, id: RequestId, request: Request) {
         let Some(line) = &self.parties[index].line else {
             return;
         };
@@ -500,7 +502,7 @@ impl World {
         }
     }
 
-    fn deliver(&mut self, index: usize, frame: Bytes) {
+    pub(in crate::engine) fn deliver(&mut self, index: usize, frame: Bytes) {
         let now = self.now;
         let party = &mut self.parties[index];
         let Some(line) = &mut party.line else { return };
@@ -520,7 +522,7 @@ impl World {
     }
 
     /// A process that dies in its store is started again.
-    fn survive(&mut self, index: usize, result: Result<(), Error>) {
+    pub(in crate::engine) fn survive(&mut self, index: usize, result: Result<(), Error>) {
         match result {
             Ok(()) => {}
             Err(error) if error.to_string() == "the process died" => {
@@ -531,14 +533,19 @@ impl World {
         }
     }
 
-    fn enter_all(&mut self, channel: ChannelId) {
+    pub(in crate::engine) fn enter_all(&mut self, channel: ChannelId) {
         for party in &mut self.parties {
             party.engine.enter(self.now, channel).unwrap();
         }
         self.run();
     }
 
-    fn send(&mut self, index: usize, channel: ChannelId, text: &str) -> ClientId {
+    pub(in crate::engine) fn send(
+        &mut self,
+        index: usize,
+        channel: ChannelId,
+        text: &str,
+    ) -> ClientId {
         let content = Draft::text(text)
             .into_content(fresh_salt().unwrap())
             .unwrap();
@@ -548,7 +555,7 @@ impl World {
             .unwrap()
     }
 
-    fn texts(&self, index: usize, channel: ChannelId) -> Vec<String> {
+    pub(in crate::engine) fn texts(&self, index: usize, channel: ChannelId) -> Vec<String> {
         let rows = self.parties[index]
             .engine
             .store
@@ -566,7 +573,7 @@ impl World {
     }
 
     /// As after a crash: the store is all that is left.
-    fn restart(&mut self, index: usize) {
+    pub(in crate::engine) fn restart(&mut self, index: usize) {
         self.disconnect(index);
         let party = self.parties.remove(index);
         let folder = party.folder.clone();
@@ -584,7 +591,7 @@ impl World {
         );
     }
 
-    fn alarms(&self) -> Vec<&Event> {
+    pub(in crate::engine) fn alarms(&self) -> Vec<&Event> {
         let events = self.parties.iter().flat_map(|party| &party.events);
         events
             .filter(|event| matches!(event, Event::Alarm { .. }))
@@ -592,7 +599,7 @@ impl World {
     }
 }
 
-fn cut(frame: Bytes, limit: usize) -> Vec<Bytes> {
+pub(in crate::engine) fn cut(frame: Bytes, limit: usize) -> Vec<Bytes> {
     match parts(&frame, limit) {
         None => vec![frame],
         Some(parts) => parts
@@ -601,322 +608,9 @@ fn cut(frame: Bytes, limit: usize) -> Vec<Bytes> {
     }
 }
 
-fn connected(members: usize) -> World {
+pub(in crate::engine) fn connected(members: usize) -> World {
     let mut world = World::new(members);
     (0..members).for_each(|index| world.connect(index));
     world.run();
     world
-}
-
-#[test]
-fn members_enter_an_open_channel_and_read_the_same_in_the_same_order() {
-    let mut world = connected(4);
-    let channel = world.channels[0];
-    world.enter_all(channel);
-    for round in 0..5 {
-        for index in 0..4 {
-            world.send(index, channel, &format!("{round} by {index}"));
-        }
-        world.settle();
-    }
-    world.run();
-    let first = world.texts(0, channel);
-    assert_eq!(first.len(), 20);
-    for index in 0..4 {
-        assert_eq!(world.texts(index, channel), first);
-        let own: Vec<_> = first
-            .iter()
-            .filter(|text| text.ends_with(&index.to_string()))
-            .collect();
-        assert!(own.is_sorted(), "{own:?}");
-        assert_eq!(world.parties[index].engine.store.queued(None).unwrap(), 0);
-    }
-    assert_eq!(world.alarms(), [] as [&Event; 0]);
-}
-
-#[test]
-fn what_is_sent_offline_arrives_later_and_who_was_away_catches_up() {
-    let mut world = connected(3);
-    let channel = world.channels[0];
-    world.enter_all(channel);
-    world.disconnect(2);
-    for number in 0..300 {
-        world.send(number % 2, channel, &number.to_string());
-        world.settle();
-    }
-    world.send(2, channel, "from afar");
-    world.run();
-    assert_eq!(world.texts(2, channel).len(), 0);
-    world.restart(2);
-    world.connect(2);
-    world.run();
-    let all = world.texts(0, channel);
-    assert_eq!(all.len(), 301);
-    assert_eq!(all.last().map(String::as_str), Some("from afar"));
-    assert_eq!(world.texts(1, channel), all);
-    assert_eq!(world.texts(2, channel), all);
-    assert_eq!(world.alarms(), [] as [&Event; 0]);
-}
-
-#[test]
-fn a_revoked_device_is_removed_and_reads_nothing_more() {
-    let mut world = connected(4);
-    let channel = world.channels[0];
-    world.enter_all(channel);
-    world.send(3, channel, "before");
-    world.run();
-    let target = Target::Member(MemberId([4; 16]));
-    world.disconnect(1);
-    let late = world.send(1, channel, "queued while away");
-    world.say(
-        0,
-        Body::Revoke(Revoke {
-            target,
-            reason: Reason::Left,
-        }),
-    );
-    assert!(world.parties[3].line.is_none(), "its session is cut");
-    world.connect(1);
-    world.run();
-    world.send(0, channel, "after");
-    world.run();
-    for index in 0..3 {
-        assert_eq!(
-            world.texts(index, channel),
-            ["before", "queued while away", "after"]
-        );
-        let devices = world.parties[index].engine.devices_in(channel).unwrap();
-        assert!(!devices.contains(&DeviceId([104; 16])));
-    }
-    world.connect(3);
-    world.run();
-    assert!(world.parties[3].line.is_none(), "it is not admitted again");
-    assert_eq!(world.texts(3, channel), ["before"]);
-    assert!(
-        world.parties[1]
-            .engine
-            .store
-            .message_of(late)
-            .unwrap()
-            .is_some()
-    );
-    assert_eq!(world.alarms(), [] as [&Event; 0]);
-}
-
-#[test]
-fn a_direct_channel_holds_those_whom_its_founder_named() {
-    let mut world = connected(4);
-    let with = [MemberId([2; 16]), MemberId([3; 16])];
-    let direct = world.parties[0].engine.direct(world.now, &with).unwrap();
-    world.run();
-    world.send(0, direct, "between us");
-    world.send(2, direct, "yes");
-    world.run();
-    for index in 0..3 {
-        let mut texts = world.texts(index, direct);
-        texts.sort();
-        assert_eq!(texts, ["between us", "yes"], "{index}");
-    }
-    assert!(world.parties[3].engine.devices_in(direct).is_err());
-    assert_eq!(world.alarms(), [] as [&Event; 0]);
-}
-
-#[test]
-fn a_granted_channel_is_entered_by_grant_only() {
-    let mut world = connected(3);
-    let channel = world.channels[2];
-    world.enter_all(channel);
-    let inside = world.parties[0].engine.devices_in(channel).unwrap();
-    assert_eq!(inside, [DeviceId([101; 16])], "the owner alone");
-    let member = MemberId([2; 16]);
-    let grant = plenary_certs::ledger::Grant {
-        channel,
-        member,
-        granted: true,
-    };
-    world.say(0, Body::Grant(grant));
-    world.send(0, channel, "welcome");
-    world.run();
-    assert_eq!(world.texts(1, channel), ["welcome"]);
-    assert!(world.parties[2].engine.devices_in(channel).is_err());
-}
-
-#[test]
-fn a_restart_after_every_step_of_a_conversation_loses_and_doubles_nothing() {
-    let mut world = connected(3);
-    let channel = world.channels[0];
-    world.enter_all(channel);
-    let mut sent = HashMap::new();
-    for number in 0..60_usize {
-        let index = number % 3;
-        sent.insert(world.send(index, channel, &number.to_string()), number);
-        // A crash of the sender after so many steps of its own.
-        for _ in 0..number {
-            if !world.step(index) {
-                break;
-            }
-        }
-        world.restart(index);
-        world.connect(index);
-        if number % 7 == 0 {
-            world.run();
-        }
-    }
-    world.run();
-    let mut all = world.texts(0, channel);
-    assert_eq!(world.texts(1, channel), all);
-    assert_eq!(world.texts(2, channel), all);
-    all.sort_by_key(|text| text.parse::<usize>().unwrap());
-    assert_eq!(
-        all,
-        (0..60).map(|number| number.to_string()).collect::<Vec<_>>()
-    );
-    assert_eq!(world.alarms(), [] as [&Event; 0]);
-}
-
-/// The process dies right before or right after each of its transactions, in turn, while it sends,
-/// receives, enters and removes.
-#[test]
-fn a_death_at_every_transaction_loses_doubles_and_reuses_nothing() {
-    let mut world = connected(3);
-    let [first, second, _] = world.channels[..] else {
-        panic!()
-    };
-    world.enter_all(first);
-    let mut sent = 0;
-    for after in 0..12 {
-        for committed in [false, true] {
-            let fault = crate::store::Fault { after, committed };
-            *world.parties[0].engine.store.fault.lock().unwrap() = Some(fault);
-            for index in [0, 1, 0] {
-                let content = Draft::text(sent.to_string()).into_content(fresh_salt().unwrap());
-                let content = content.unwrap().encode().unwrap();
-                let now = world.now;
-                match world.parties[index].engine.send(now, first, &content) {
-                    Ok(_) => sent += 1,
-                    // It is not promised; whether it is queued, the store knows.
-                    Err(error) => {
-                        let dead = world.parties[index].engine.store.queued(None).unwrap();
-                        sent += usize::from(dead > 0 && committed);
-                        world.survive(index, Err(error));
-                    }
-                }
-                world.settle();
-            }
-            world.run();
-        }
-    }
-    // Entering, with a death at each transaction of it.
-    for after in 0..4 {
-        for committed in [false, true] {
-            let fault = crate::store::Fault { after, committed };
-            *world.parties[0].engine.store.fault.lock().unwrap() = Some(fault);
-            let entering = world.parties[0].engine.enter(world.now, second);
-            world.survive(0, entering);
-            world.run();
-        }
-    }
-    world.parties[0].engine.enter(world.now, second).unwrap();
-    world.run();
-    assert_eq!(
-        world.parties[0].engine.devices_in(second).unwrap(),
-        [DeviceId([101; 16])]
-    );
-
-    let mut texts = world.texts(1, first);
-    assert_eq!(world.texts(0, first), texts);
-    assert_eq!(world.texts(2, first), texts);
-    texts.sort_by_key(|text| text.parse::<usize>().unwrap());
-    let expected: Vec<_> = (0..sent).map(|number| number.to_string()).collect();
-    assert_eq!(texts, expected);
-    assert_eq!(world.alarms(), [] as [&Event; 0]);
-}
-
-#[test]
-fn nothing_is_sealed_to_a_leaf_that_the_ledger_has_out() {
-    let mut world = connected(3);
-    let channel = world.channels[0];
-    world.enter_all(channel);
-    let target = Target::Member(MemberId([3; 16]));
-    let revoke = world.ledger.draft(
-        Body::Revoke(Revoke {
-            target,
-            reason: Reason::Compromised,
-        }),
-        world.now,
-    );
-    let signed = world.sign(&revoke);
-    let now = world.now;
-    let engine = &mut world.parties[0].engine;
-    engine.append_statements(&[signed]).unwrap();
-    let data = {
-        let authenticator = engine
-            .group(channel)
-            .unwrap()
-            .epoch_authenticator()
-            .unwrap();
-        engine.auth_data(now, &engine.channels[&channel], authenticator)
-    };
-    let refused = engine
-        .group(channel)
-        .unwrap()
-        .seal(&data, b"secret")
-        .unwrap_err();
-    assert_eq!(
-        refused.to_string(),
-        "leaves DeviceId(67676767..) in the group, which the ledger has out"
-    );
-    // The commit that makes it possible again takes the leaf out by itself.
-    let commit = engine
-        .group(channel)
-        .unwrap()
-        .commit(&[], &[], &data)
-        .unwrap();
-    engine
-        .group(channel)
-        .unwrap()
-        .apply(&commit.secrets)
-        .unwrap();
-    assert!(
-        !engine
-            .devices_in(channel)
-            .unwrap()
-            .contains(&DeviceId([103; 16]))
-    );
-    engine
-        .group(channel)
-        .unwrap()
-        .seal(&data, b"secret")
-        .unwrap();
-}
-
-/// The owner of a direct channel puts somebody out who is away.
-#[test]
-fn who_was_removed_while_away_learns_it() {
-    let mut world = connected(3);
-    let with = [MemberId([2; 16]), MemberId([3; 16])];
-    let direct = world.parties[0].engine.direct(world.now, &with).unwrap();
-    world.run();
-    world.disconnect(2);
-    let now = world.now;
-    let removed = [DeviceId([103; 16])];
-    let wanted = format!("direct:{direct}");
-    world.parties[0]
-        .engine
-        .store
-        .put_meta(&wanted, &with[0].0)
-        .unwrap();
-    world.parties[0]
-        .engine
-        .make_change(now, direct, &[], &removed)
-        .unwrap();
-    world.run();
-    world.connect(2);
-    world.run();
-    assert!(world.parties[2].events.contains(&Event::Left(direct)));
-    let refused = world.parties[2]
-        .engine
-        .send(now, direct, b"anything")
-        .unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::NotFound);
 }

@@ -17,6 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .to_owned();
 
     let client = Client::builder(profile, passphrase.into()).open().await?;
+    client.caught_up(Duration::from_secs(30)).await?;
     let channel = client.channel(channel).await?.id;
     let sent = Path::new(folder).join("sent");
     fs::create_dir_all(&sent)?;

@@ -2,6 +2,8 @@
 //!
 //! `cargo run -p plenary-client --example hello -- PROFILE CHANNEL`, the passphrase on standard input.
 
+use std::time::Duration;
+
 use plenary_client::{Client, content::Draft};
 
 #[tokio::main(flavor = "current_thread")]
@@ -15,6 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .to_owned();
 
     let client = Client::builder(profile, passphrase.into()).open().await?;
+    client.caught_up(Duration::from_secs(30)).await?;
     let channel = client.channel(&channel).await?.id;
     client.enter(channel).await?;
     client.entered(channel).await?;

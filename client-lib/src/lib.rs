@@ -31,3 +31,8 @@ pub use error::{Error, ErrorKind};
 pub use plenary_certs::ledger::{Capacity, EntryRule, Reason, Standing};
 pub use plenary_proto::{ids, label::Label};
 pub use transfer::{Progress, Transfer};
+
+/// The README's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -90,8 +90,8 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f)?;
         let mut row = |name: &str, value: String| writeln!(f, "  {name:<26} {value}");
-        row("", String::new())?;
         row("members", self.members.to_string())?;
         row("messages sent", self.sent.to_string())?;
         row(

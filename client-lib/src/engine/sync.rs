@@ -2,7 +2,7 @@
 
 use plenary_certs::ledger::Standing;
 use plenary_proto::{
-    ids::{ChannelId, LedgerHead, LedgerSeq, UnixMillis},
+    ids::{ChannelId, LedgerSeq, UnixMillis},
     limits,
     reply::{Failure, Hello, Reply},
     request::Request,
@@ -133,7 +133,7 @@ impl Engine {
         if got_some {
             self.event(Event::Ledger(own));
         }
-        self.ledger_moved(now, own)
+        self.ledger_moved(now)
     }
 
     /// Verifies and stores statements: each in memory and on disk, or the rest not at all.
@@ -163,7 +163,7 @@ impl Engine {
         })?
     }
 
-    fn ledger_moved(&mut self, now: UnixMillis, _head: LedgerHead) -> Result<(), Error> {
+    fn ledger_moved(&mut self, now: UnixMillis) -> Result<(), Error> {
         if let Some(hello) = &self.server
             && self.server_key().is_some_and(|key| key != hello.server_key)
         {

@@ -6,7 +6,7 @@ use plenary_certs::{
     mls::{context::Rule, judge::Basis},
 };
 use plenary_proto::{
-    ids::{ChannelId, ClientId, DeviceId, UnixMillis},
+    ids::{ChannelId, ClientId, DeviceId, LedgerHead, UnixMillis},
     reply::{Code, Failure},
     request::Request,
 };
@@ -43,35 +43,23 @@ impl Engine {
             Err(error) => return Err(error.into()),
         };
         let out = group.not_live(now);
-        let rank = |device: &DeviceId| {
-            let mut hash = [0; 32];
-            let input = [&head.hash.0[..], &device.0[..]].concat();
-            hash.copy_from_slice(digest(&SHA256, &input).as_ref());
-            hash
+        let devices = group.devices();
+        let planned = self.channels.get(&id).and_then(|channel| channel.fence_at);
+        let fence_at = match (out.is_empty(), planned) {
+            (true, _) => None,
+            (false, Some(at)) => Some(at),
+            // Ranked only when somebody is to be removed.
+            (false, None) if self.store.queued(Some(id))? > 0 => {
+                Some(now.plus(self.jitter(TURN_MS / 4)?))
+            }
+            (false, None) => {
+                let left = devices.into_iter().filter(|device| !out.contains(device));
+                let wait = turn(left, own, &head) * TURN_MS;
+                Some(now.plus(wait + self.jitter(TURN_MS / 4)?))
+            }
         };
-        let mut turns: Vec<_> = group
-            .devices()
-            .into_iter()
-            .filter(|device| !out.contains(device))
-            .map(|device| (rank(&device), device))
-            .collect();
-        turns.sort_unstable();
-        let turn = turns
-            .iter()
-            .position(|(_, device)| *device == own)
-            .unwrap_or(0) as u64;
-        let wait = if self.store.queued(Some(id))? > 0 {
-            0
-        } else {
-            turn * TURN_MS
-        };
-        let jitter = self.jitter(TURN_MS / 4)?;
         if let Some(channel) = self.channels.get_mut(&id) {
-            channel.fence_at = match (out.is_empty(), channel.fence_at) {
-                (true, _) => None,
-                (false, Some(at)) => Some(at),
-                (false, None) => Some(now.plus(wait + jitter)),
-            };
+            channel.fence_at = fence_at;
         }
         Ok(())
     }
@@ -247,4 +235,21 @@ impl Engine {
         self.read_on(id);
         Ok(())
     }
+}
+
+/// Which turn is this device's: the rank of its hash with the ledger head among all that are left.
+fn turn(left: impl Iterator<Item = DeviceId>, own: DeviceId, head: &LedgerHead) -> u64 {
+    let mut turns: Vec<_> = left
+        .map(|device| {
+            let mut hash = [0; 32];
+            let input = [&head.hash.0[..], &device.0[..]].concat();
+            hash.copy_from_slice(digest(&SHA256, &input).as_ref());
+            (hash, device)
+        })
+        .collect();
+    turns.sort_unstable();
+    turns
+        .iter()
+        .position(|(_, device)| *device == own)
+        .unwrap_or(0) as u64
 }

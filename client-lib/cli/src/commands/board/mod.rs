@@ -1,13 +1,15 @@
 //! The Board's work.
 
+mod request;
+
 use std::path::{Path, PathBuf};
 
-use plenary_client::{BoardKeyFile, BoardPerson, Client, NewChannel, Requested};
+use plenary_client::{BoardKeyFile, BoardPerson};
 use serde_json::json;
 
 use super::{network::signed, show::count};
 use crate::{
-    args::{BoardCommand, RequestCommand, RevokeTarget, SubmitArgs},
+    args::{BoardCommand, SubmitArgs},
     exit::Failure,
     output::{Output, Style},
     paths,
@@ -17,7 +19,7 @@ use crate::{
 pub(super) async fn run(context: &Context, command: BoardCommand) -> Result<(), Failure> {
     match command {
         BoardCommand::Keygen(args) => keygen(context, &args.out, args.member),
-        BoardCommand::Request(command) => request(context, command).await,
+        BoardCommand::Request(command) => request::run(context, command).await,
         BoardCommand::Show(args) => show(context, &args.request, args.names).await,
         BoardCommand::Sign(args) => sign(context, &args.key, &args.request, &args.out),
         BoardCommand::Submit(args) => submit(context, &args).await,
@@ -60,76 +62,6 @@ fn public_file(key: &Path) -> PathBuf {
     let mut name = key.as_os_str().to_owned();
     name.push(".pub");
     name.into()
-}
-
-async fn request(context: &Context, command: RequestCommand) -> Result<(), Failure> {
-    let out = match &command {
-        RequestCommand::Admit { out, .. }
-        | RequestCommand::Channel { out, .. }
-        | RequestCommand::Grant { out, .. } => out,
-        RequestCommand::Revoke { target } => match target {
-            RevokeTarget::Member { why, .. } | RevokeTarget::Device { why, .. } => &why.out,
-        },
-    }
-    .out
-    .clone();
-    paths::must_be_new(&out)?;
-    let session = context.session(Need::Online).await?;
-    let work = async {
-        let asked = asked(&session.client, command).await?;
-        let text = session.client.board_request(asked).await?;
-        let words = session.client.describe(&text).await?;
-        Ok::<_, Failure>((text, words))
-    };
-    let (text, words) = context.within("the request", work).await?;
-    paths::write_new(&out, &text, false)?;
-    let name = out.display().to_string();
-    print_words(&context.out, &words, Some(&name))?;
-    context.out.note(&format!(
-        "Wrote {name}. Next: plenary board show, plenary board sign; then\n  \
-         plenary board submit {name} SIGNATURE..."
-    ));
-    session.finish().await
-}
-
-async fn asked(client: &Client, command: RequestCommand) -> Result<Vec<Requested>, Failure> {
-    Ok(match command {
-        RequestCommand::Admit { invitations, .. } => {
-            invitations.into_iter().map(Requested::Admit).collect()
-        }
-        RequestCommand::Channel {
-            name,
-            purpose,
-            rule,
-            ceiling,
-            ..
-        } => vec![Requested::Channel(NewChannel {
-            // A purpose must say something; the name does for a start.
-            purpose: purpose.unwrap_or_else(|| name.clone()),
-            name,
-            rule: rule.into(),
-            ceiling,
-        })],
-        RequestCommand::Grant {
-            channel, members, ..
-        } => {
-            let channel = client.channel(&channel).await?.id;
-            let mut grants = Vec::new();
-            for member in members {
-                let member = client.find_member(&member).await?.id;
-                grants.push(Requested::Grant { channel, member });
-            }
-            grants
-        }
-        RequestCommand::Revoke { target } => vec![match target {
-            RevokeTarget::Member { member, why } => {
-                Requested::RevokeMember(client.find_member(&member).await?.id, why.reason.into())
-            }
-            RevokeTarget::Device { device, why } => {
-                Requested::RevokeDevice(device, why.reason.into())
-            }
-        }],
-    })
 }
 
 async fn show(context: &Context, request: &Path, names: bool) -> Result<(), Failure> {

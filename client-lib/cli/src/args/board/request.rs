@@ -1,71 +1,14 @@
-//! The Board's arguments.
+//! What the Board can be asked for.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use plenary_client::{
     Label, Reason,
-    ids::{DeviceId, InvitationId, MemberId},
+    ids::{DeviceId, InvitationId},
 };
 
-use super::{RuleArg, SubmitArgs};
-
-const EXAMPLES: &str = "\
-How an admission goes:
-  plenary requests                                    who asks; compare the fingerprint by voice
-  plenary board request admit INVITATION --out r.request
-  plenary board show r.request                        each who signs, on a machine of their own
-  plenary board sign --key alice.board r.request --out a.sig
-  plenary board submit r.request a.sig b.sig
-
-`keygen`, `show` and `sign` need no profile and no network.";
-
-#[derive(Debug, Subcommand)]
-#[command(after_help = EXAMPLES)]
-pub(crate) enum BoardCommand {
-    /// Make a Board key, sealed with a passphrase, and its public half beside it.
-    Keygen(KeygenArgs),
-    /// Draft a request for the Board to sign.
-    #[command(subcommand)]
-    Request(RequestCommand),
-    /// Show a request in words: what somebody reads before they sign.
-    Show(ShowArgs),
-    /// Sign everything in a request.
-    Sign(SignArgs),
-    /// Submit a request with its signature files.
-    Submit(SubmitArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct KeygenArgs {
-    /// Where to write the key; the public half goes to FILE.pub.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
-    /// For somebody who is a member already: their member id.
-    #[arg(long, value_name = "ID")]
-    pub(crate) member: Option<MemberId>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ShowArgs {
-    /// The request file; `-`: standard input.
-    pub(crate) request: PathBuf,
-    /// With the names that this profile knows. Opens the profile.
-    #[arg(long)]
-    pub(crate) names: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SignArgs {
-    /// The Board key's file.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key: PathBuf,
-    /// The request file.
-    pub(crate) request: PathBuf,
-    /// Where to write the signature file.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
-}
+use crate::args::RuleArg;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RequestCommand {

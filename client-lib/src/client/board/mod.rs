@@ -1,0 +1,140 @@
+//! What the Board does: admit, open channels, grant, revoke. Everything is a request file that
+//! people sign on their own machines, and a submission that needs no trust.
+
+mod admission;
+mod key_file;
+mod request;
+
+use plenary_certs::{
+    board::{self, Request as BoardRequest, SignatureFile},
+    ledger::{Body, Subject},
+    profile::SaltedProfile,
+};
+use plenary_proto::{
+    ids::{DeviceId, LedgerHead},
+    reply::Reply,
+    request::Request,
+};
+
+pub use admission::PendingAdmission;
+pub use key_file::BoardKeyFile;
+pub use request::{NewChannel, Requested};
+
+use super::Client;
+use crate::error::{Error, ErrorKind};
+
+/// A parsed request and its statements with the signatures of all files.
+pub(in crate::client) fn combine(
+    request: &str,
+    signatures: &[String],
+) -> Result<(BoardRequest, Vec<bytes::Bytes>), Error> {
+    let request = BoardRequest::parse(request).map_err(input)?;
+    let files: Vec<_> = signatures
+        .iter()
+        .map(|file| SignatureFile::parse(file))
+        .collect::<Result<_, _>>()
+        .map_err(input)?;
+    let signed = board::combine(&request, &files).map_err(input)?;
+    Ok((request, signed.into_iter().map(Into::into).collect()))
+}
+
+impl Client {
+    /// Drafts a request file for the Board: what is asked, as statements to be signed together.
+    pub async fn board_request(&self, asked: Vec<Requested>) -> Result<String, Error> {
+        let wants_admission = asked.iter().any(|one| matches!(one, Requested::Admit(_)));
+        let open = if wants_admission {
+            self.admission_requests().await?
+        } else {
+            Vec::new()
+        };
+        self.driver
+            .run(move |engine, now| {
+                let mut bodies = Vec::new();
+                let mut profiles = Vec::new();
+                for one in asked {
+                    request::draft(engine, &open, one, &mut bodies, &mut profiles)?;
+                }
+                for profile in &profiles {
+                    engine.learn(profile)?;
+                }
+                let statements = engine.draft(bodies, now);
+                Ok(BoardRequest::new(statements, profiles)
+                    .map_err(input)?
+                    .to_text())
+            })
+            .await
+    }
+
+    /// A request file in words, with the names that this client knows.
+    pub async fn describe(&self, request: &str) -> Result<Vec<String>, Error> {
+        let request = BoardRequest::parse(request).map_err(input)?;
+        self.driver
+            .run(move |engine, _| {
+                Ok(request.describe(&|subject| match subject {
+                    Subject::Member(member) => engine
+                        .member_profile(member)
+                        .map(|profile| profile.profile().name().to_owned()),
+                    Subject::Channel(channel) => engine
+                        .channel_profile(channel)
+                        .map(|profile| profile.profile().name().to_owned()),
+                    _ => None,
+                }))
+            })
+            .await
+    }
+
+    /// Submits a request with the Board's signature files; then seals what the newly admitted
+    /// need to their devices. Submitting again does no harm.
+    ///
+    /// Errors: [`ErrorKind::Refused`] with the server's words if signatures lack or do not hold.
+    pub async fn submit(&self, request: &str, signatures: &[String]) -> Result<LedgerHead, Error> {
+        let (request, statements) = combine(request, signatures)?;
+        let Reply::LedgerHead(head) = self.driver.call(Request::LedgerSubmit(statements)).await?
+        else {
+            return Err(Error::new(
+                ErrorKind::Integrity,
+                "the server answered something else",
+            ));
+        };
+        self.follow(head).await?;
+        let devices: Vec<DeviceId> = request
+            .statements()
+            .iter()
+            .filter_map(|statement| match &statement.body {
+                Body::Device(device) => Some(device.device),
+                _ => None,
+            })
+            .collect();
+        let hashes: Vec<_> = request.profiles().iter().map(SaltedProfile::hash).collect();
+        let profiles = request.profiles().to_vec();
+        let shelf = self
+            .driver
+            .run(move |engine, _| {
+                for profile in &profiles {
+                    engine.learn(profile)?;
+                }
+                engine.shelf(&devices, &hashes)
+            })
+            .await?;
+        if !shelf.is_empty() {
+            self.driver.call(Request::PutSealed(shelf)).await?;
+        }
+        self.answer_admitted().await?;
+        Ok(head)
+    }
+
+    /// Waits until this client's ledger is at least there.
+    async fn follow(&self, head: LedgerHead) -> Result<(), Error> {
+        let mut events = self.events();
+        while self.driver.run(|engine, _| Ok(engine.ledger_seq())).await? < head.seq {
+            if events.next().await.is_none() {
+                return Err(Error::new(ErrorKind::Closed, "the client was closed"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn input(error: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Input, error.to_string())
+}

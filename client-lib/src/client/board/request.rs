@@ -1,7 +1,9 @@
 //! What the Board can be asked for, and the statements that say it.
 
 use plenary_certs::{
-    ledger::{Admit, Body, DeviceBody, EntryRule, Grant, Reason, Revoke, Target, Voucher},
+    ledger::{
+        Admit, Body, ChannelBody, DeviceBody, EntryRule, Grant, Reason, Revoke, Target, Voucher,
+    },
     profile::SaltedProfile,
 };
 use plenary_proto::{
@@ -57,6 +59,13 @@ pub enum Requested {
         /// Who.
         member: MemberId,
     },
+    /// Give a channel to another owner; everything else of it stays.
+    Reassign {
+        /// Which.
+        channel: ChannelId,
+        /// Who adds members from now on.
+        owner: MemberId,
+    },
     /// Put a member out, for ever.
     RevokeMember(MemberId, Reason),
     /// Put a device out, for ever.
@@ -108,6 +117,19 @@ pub(super) fn draft(
                 member,
                 granted: true,
             }));
+        }
+        Requested::Reassign { channel, owner } => {
+            let current = engine.ledger_channel(channel).ok_or_else(|| {
+                Error::new(
+                    ErrorKind::NotFound,
+                    format!(
+                        "the ledger knows no channel {channel}: `channels` lists those there are"
+                    ),
+                )
+            })?;
+            // Who signs reads the name.
+            profiles.extend(engine.channel_profile(channel).cloned());
+            bodies.push(Body::Channel(ChannelBody { owner, ..current }));
         }
         Requested::RevokeMember(member, reason) => {
             bodies.push(Body::Revoke(Revoke {

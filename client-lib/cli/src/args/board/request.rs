@@ -46,6 +46,15 @@ pub(crate) enum RequestCommand {
         #[command(flatten)]
         out: OutArgs,
     },
+    /// Give a channel to another owner, for instance because its owner left. All else stays.
+    Reassign {
+        /// Name, or beginning of the id.
+        channel: String,
+        /// Who adds members from now on: a name, or the beginning of an id.
+        owner: String,
+        #[command(flatten)]
+        out: OutArgs,
+    },
     /// Put somebody out, for ever.
     Revoke {
         /// A member, or one device.

@@ -14,7 +14,8 @@ pub(super) async fn run(context: &Context, command: RequestCommand) -> Result<()
     let out = match &command {
         RequestCommand::Admit { out, .. }
         | RequestCommand::Channel { out, .. }
-        | RequestCommand::Grant { out, .. } => out,
+        | RequestCommand::Grant { out, .. }
+        | RequestCommand::Reassign { out, .. } => out,
         RequestCommand::Revoke { target } => match target {
             RevokeTarget::Member { why, .. } | RevokeTarget::Device { why, .. } => &why.out,
         },
@@ -69,6 +70,10 @@ async fn asked(client: &Client, command: RequestCommand) -> Result<Vec<Requested
             }
             grants
         }
+        RequestCommand::Reassign { channel, owner, .. } => vec![Requested::Reassign {
+            channel: client.channel(&channel).await?.id,
+            owner: client.find_member(&owner).await?.id,
+        }],
         RequestCommand::Revoke { target } => vec![match target {
             RevokeTarget::Member { member, why } => {
                 Requested::RevokeMember(client.find_member(&member).await?.id, why.reason.into())

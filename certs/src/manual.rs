@@ -32,6 +32,20 @@
 //! hold up neither. How a device stands is written down whenever it changes, with the position,
 //! so judging an old commit is one binary search.
 //!
+//! **A device may revoke** itself, what hangs on it, and what it hangs on; in the last case it falls
+//! too. To hang on another means to be out without it: every line of vouches from the Board leads
+//! through it. So the owner of a stolen phone puts it out from the laptop on a Saturday night, and
+//! the owner of a stolen laptop from the phone, at the price that the Board must vouch for the phone
+//! anew. A thief's single device can never shut the others out and stay: what does not hang on it
+//! can only fall together with it. What remains to a thief is vandalism, which ends the theft. That a
+//! vouch counts for ever keeps this so: vouching around first puts nothing more into one's hands.
+//! Two devices by the Board each hang on neither; there the Board decides. Who signed a REVOKE
+//! decides which rule holds: the statement says the same in both cases.
+//!
+//! **To vouch twice is refused**, since vouches are never taken back: it would only make the ledger
+//! longer. With at most sixteen live devices a member (a rule and not POLICY: it bounds what a
+//! stolen device can do) and the server's rate, that is all the room a thief has in it.
+//!
 //! **The ends of admissions** are the only thing that needs a clock, and the clock is the one that
 //! the judged thing names. A voucher's is the statement's own time: back-dating it gains nothing,
 //! the new device belongs to the same lapsed member.

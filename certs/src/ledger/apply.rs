@@ -166,7 +166,11 @@ impl State {
 
     /// Those of `ids` that are `fit` and that the Board, or another such device, has vouched for.
     /// Grows from the Board outwards, so that no two devices hold up one another.
-    fn backed(&self, ids: &[DeviceId], fit: impl Fn(DeviceId) -> bool) -> BTreeSet<DeviceId> {
+    pub(super) fn backed(
+        &self,
+        ids: &[DeviceId],
+        fit: impl Fn(DeviceId) -> bool,
+    ) -> BTreeSet<DeviceId> {
         let mut open: Vec<&Device> = ids
             .iter()
             .filter(|id| fit(**id))

@@ -5,7 +5,7 @@ use plenary_proto::{
     limits,
 };
 
-use super::{Kind, RootError, Signer, Standing, Subject, Target};
+use super::{Kind, LIVE_DEVICES, RootError, Signer, Standing, Subject, Target};
 use crate::cbor::CborError;
 
 /// Why the ledger refuses a statement. Nothing changes when it does.
@@ -66,18 +66,26 @@ pub enum LedgerError {
     Revoked(Target),
     #[error("{0} is not suspended")]
     NotSuspended(Target),
-    #[error("device {device} cannot vouch: {standing}")]
+    #[error("device {device} has no say for its member: {standing}")]
     VoucherNotLive {
         device: DeviceId,
         standing: Standing,
     },
+    #[error("device {by} vouches for device {device} already")]
+    VouchesAlready { device: DeviceId, by: DeviceId },
+    #[error(
+        "device {by} cannot put out device {device}: neither hangs on the other. The Board can"
+    )]
+    NotInItsHands { device: DeviceId, by: DeviceId },
     #[error("device {0} belongs to another member")]
     OtherMember(DeviceId),
     #[error("device {0} has other keys: new keys are a new device")]
     KeysChanged(DeviceId),
     #[error("the key {0} is in use already: every device and purpose has its own")]
     KeyReused(PublicKey),
-    #[error("member {0} has as many live devices as one may have")]
+    #[error(
+        "member {0} has {LIVE_DEVICES} live devices, as many as one may have: revoke one first"
+    )]
     TooManyDevices(MemberId),
     #[error("channel {0} keeps the entry rule it was opened with")]
     RuleChanged(ChannelId),

@@ -22,6 +22,7 @@ mod rules;
 pub(crate) mod signed;
 mod state;
 mod statement;
+mod vouching;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -49,6 +50,7 @@ pub use signed::{
 pub use state::{Announced, Channel, Device, History, Member, Standing};
 pub(crate) use statement::hash;
 pub use statement::{Statement, root1_hash, statement_id};
+pub use vouching::LIVE_DEVICES;
 
 pub use crate::cbor::CborError;
 

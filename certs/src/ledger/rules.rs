@@ -5,16 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use plenary_proto::ids::{DeviceId, LedgerSeq, MemberId, PublicKey};
+use plenary_proto::ids::{LedgerSeq, MemberId};
 
 use super::{
-    Body, DeviceBody, Kind, Ledger, LedgerError, Recover, RecoverStep, Root, RootError,
-    SignedStatement, Signer, Standing, Statement, Target, Voucher, root1_hash, signed,
+    Body, DeviceBody, Kind, Ledger, LedgerError, Recover, RecoverStep, Revoke, Root, RootError,
+    SignedStatement, Signer, Statement, Target, Voucher, root1_hash, signed, vouching,
 };
 use crate::mls::suite::{CLASSICAL, HYBRID};
-
-/// Live devices a member may have: people have a few, and each costs every channel a leaf.
-const LIVE_DEVICES: usize = 32;
 
 /// From a recovery's announcement to its ROOT: time for the Board to object with a ROOT.
 const RECOVERY_WAIT_MS: u64 = 7 * 24 * 3600 * 1000;
@@ -122,7 +119,13 @@ fn signatures(
         Body::Device(DeviceBody {
             voucher: Voucher::Device(voucher),
             ..
-        }) => vouched(ledger, *voucher, signed),
+        }) => vouching::signed_by(ledger, *voucher, kind, signed),
+        Body::Revoke(Revoke {
+            target: Target::Device(target),
+            ..
+        }) if vouching::by_device(signed) => {
+            vouching::puts_out(ledger, *target, signed, statement.time)
+        }
         Body::Recover(_) => recovery(root, signed),
         Body::Admit(_)
         | Body::Device(_)
@@ -178,31 +181,6 @@ fn board(
     Ok(())
 }
 
-/// The voucher alone signed, with its authentication key.
-fn vouched(
-    ledger: &Ledger,
-    voucher: DeviceId,
-    signed: &SignedStatement,
-) -> Result<(), LedgerError> {
-    let Some(device) = ledger.device(voucher) else {
-        return Err(LedgerError::UnknownDevice(voucher));
-    };
-    for signature in signed.signatures() {
-        if signature.signer != Signer::Device(voucher) {
-            return Err(LedgerError::ForeignSignature(signature.signer));
-        }
-        signed::verify(signed.statement(), &device.keys.authentication, signature)?;
-    }
-    if signed.signatures().is_empty() {
-        return Err(LedgerError::TooFew {
-            kind: Kind::Device,
-            needed: 1,
-            got: 0,
-        });
-    }
-    Ok(())
-}
-
 fn recovery(root: &Root, signed: &SignedStatement) -> Result<(), LedgerError> {
     for signature in signed.signatures() {
         let key = match signature.signer {
@@ -227,7 +205,7 @@ fn sense(ledger: &Ledger, root: &Root, statement: &Statement) -> Result<(), Ledg
     match &statement.body {
         Body::Root(next) => same_recovery(root, next),
         Body::Admit(admit) => not_revoked(ledger, Target::Member(admit.member)),
-        Body::Device(body) => device(ledger, root, body, statement),
+        Body::Device(body) => vouching::sense(ledger, root, body, statement.time),
         Body::Revoke(_) | Body::Server(_) => Ok(()),
         Body::Suspend(body) => {
             known(ledger, body.target)?;
@@ -270,63 +248,6 @@ fn sense(ledger: &Ledger, root: &Root, statement: &Statement) -> Result<(), Ledg
     }
 }
 
-fn device(
-    ledger: &Ledger,
-    root: &Root,
-    body: &DeviceBody,
-    statement: &Statement,
-) -> Result<(), LedgerError> {
-    known(ledger, Target::Member(body.member))?;
-    not_revoked(ledger, Target::Member(body.member))?;
-    not_revoked(ledger, Target::Device(body.device))?;
-    match ledger.device(body.device) {
-        Some(earlier) if earlier.member != body.member => {
-            return Err(LedgerError::OtherMember(body.device));
-        }
-        Some(earlier) if earlier.keys != body.keys => {
-            return Err(LedgerError::KeysChanged(body.device));
-        }
-        Some(_) => {}
-        None => fresh_keys(ledger, root, body)?,
-    }
-    if let Voucher::Device(voucher) = body.voucher {
-        let member = ledger.device(voucher).map(|device| device.member);
-        if member != Some(body.member) {
-            return Err(LedgerError::OtherMember(voucher));
-        }
-        let standing = ledger.standing(voucher, ledger.head().seq, statement.time);
-        if standing != Standing::Live || voucher == body.device {
-            return Err(LedgerError::VoucherNotLive {
-                device: voucher,
-                standing,
-            });
-        }
-    }
-    let live = ledger
-        .devices_of(body.member)
-        .filter(|device| device.id != body.device)
-        .filter(|device| device.standing.latest() == Some(&Standing::Live));
-    if live.count() >= LIVE_DEVICES {
-        return Err(LedgerError::TooManyDevices(body.member));
-    }
-    Ok(())
-}
-
-/// Keys of a new device are used nowhere else, not even twice in it.
-fn fresh_keys(ledger: &Ledger, root: &Root, body: &DeviceBody) -> Result<(), LedgerError> {
-    let keys = &body.keys;
-    let mut used: BTreeSet<PublicKey> = root.board.iter().map(|person| person.key).collect();
-    used.extend(&root.heartbeat);
-    used.extend(&root.recovery.keys);
-    used.extend(ledger.server_key());
-    for key in [keys.authentication, keys.mls, keys.custody] {
-        if !used.insert(key) || ledger.state.keys.contains_key(&key) {
-            return Err(LedgerError::KeyReused(key));
-        }
-    }
-    Ok(())
-}
-
 fn recover(
     ledger: &Ledger,
     root: &Root,
@@ -356,7 +277,7 @@ fn same_recovery(root: &Root, next: &Root) -> Result<(), LedgerError> {
     Ok(())
 }
 
-fn known(ledger: &Ledger, target: Target) -> Result<(), LedgerError> {
+pub(super) fn known(ledger: &Ledger, target: Target) -> Result<(), LedgerError> {
     match target {
         Target::Member(member) if ledger.member(member).is_none() => {
             Err(LedgerError::UnknownMember(member))
@@ -368,7 +289,7 @@ fn known(ledger: &Ledger, target: Target) -> Result<(), LedgerError> {
     }
 }
 
-fn not_revoked(ledger: &Ledger, target: Target) -> Result<(), LedgerError> {
+pub(super) fn not_revoked(ledger: &Ledger, target: Target) -> Result<(), LedgerError> {
     let revoked: Option<&LedgerSeq> = ledger.state.revoked.get(&target);
     match revoked {
         Some(_) => Err(LedgerError::Revoked(target)),

@@ -19,7 +19,7 @@ const SIGN_TAG: &[u8] = b"plenary statement v1\0";
 pub enum Signer {
     /// A person of the Board, by their key.
     Board(PublicKey),
-    /// The device that vouches, with its authentication key.
+    /// The device that vouches or puts out, with its authentication key.
     Device(DeviceId),
     /// A key of the recovery role.
     Recovery(PublicKey),
@@ -94,7 +94,8 @@ pub fn sign_as_board(statement: &[u8], key: &SigningKey) -> Signed {
     sign(statement, Signer::Board(key.public()), key)
 }
 
-/// Signs a DEVICE statement's bytes with the authentication key of the device that vouches.
+/// Signs a DEVICE statement's bytes with the authentication key of the device that vouches, or
+/// those of a REVOKE with that of the device that puts out.
 pub fn sign_as_device(statement: &[u8], device: DeviceId, key: &SigningKey) -> Signed {
     sign(statement, Signer::Device(device), key)
 }

@@ -177,6 +177,17 @@ impl Board {
         self.ledger.append(&signed)
     }
 
+    /// Device `by` revokes a device.
+    pub(crate) fn put_out(&mut self, n: u8, by: u8) -> Result<LedgerHead, LedgerError> {
+        let bytes = self
+            .ledger
+            .draft(revoke(Target::Device(device_id(n))), NOW)
+            .encode();
+        let signature = sign_as_device(&bytes, device_id(by), &authentication_key(by));
+        let signed = SignedStatement::new(bytes, vec![signature]).encode();
+        self.ledger.append(&signed)
+    }
+
     pub(crate) fn standing(&self, n: u8) -> Standing {
         self.ledger
             .standing(device_id(n), self.ledger.head().seq, NOW)

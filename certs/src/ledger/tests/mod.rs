@@ -6,3 +6,4 @@ mod signatures;
 mod standing;
 mod succession;
 mod vectors;
+mod vouching;

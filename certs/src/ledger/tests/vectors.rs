@@ -181,6 +181,17 @@ const HASHES: [&str; 4] = [
 ];
 
 #[test]
+fn a_revocation_by_a_device_is_as_pinned() {
+    let bytes = statement(revoke(Target::Device(device_id(0x22)))).encode();
+    let by = device_id(0x23);
+    let signature = sign_as_device(&bytes, by, &authentication_key(0x23));
+    let signed = SignedStatement::new(bytes, vec![signature]);
+    assert_eq!(hex(&signed.encode()), PUT_OUT);
+}
+
+const PUT_OUT: &str = "8258338750aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa0104820250222222222222222222222222222222220081021b000001a3185c500081828202502323232323232323232323232323232358404a0d1bae72546eb24f768680220fe182720acbebe10e129bf7acf65a1eabe7f2c38855e2f0f08969e32fdccb5327c00f7653fcffd92f8e17385f2e94df7f5b03";
+
+#[test]
 fn what_no_one_has_defined_is_refused() {
     let good = statement(admit(1)).encode();
     // Kind and subject lie after network (17) and root version (1), behind the array header.

@@ -6,6 +6,7 @@
 //!                                                             +-> mls: who may be in a group
 //! Invitation --knock--> AdmissionRequest --Board--> ADMIT     +-> handshake: who may connect
 //!                                                             +-> profile: who is behind an id
+//! signed_head, chain --two views compared--> proof: what a third party checks offline
 //! ```
 //!
 //! The main flow: bytes that anybody hands over go to [`ledger::Ledger::append`]; everything else
@@ -24,6 +25,7 @@ pub mod ledger;
 pub mod manual;
 pub mod mls;
 pub mod profile;
+pub mod proof;
 mod seal;
 pub mod signed_head;
 pub mod signing;

@@ -86,6 +86,10 @@ pub fn check_head(key: &PublicKey, network: NetworkId, signed: &SignedHead) -> R
         }
         index >>= 1;
     }
+    // One spelling: what is left would have been ignored.
+    if index != 0 {
+        return Err(BadHead);
+    }
     UnparsedPublicKey::new(&ED25519, key.as_bytes())
         .verify(
             &[ROOT, hash.as_bytes()].concat(),
@@ -154,6 +158,11 @@ mod tests {
                 other.time = UnixMillis(6);
                 assert_eq!(check_head(&public, network, &other), Err(BadHead));
                 assert_eq!(check_head(&public, NetworkId([8; 16]), one), Err(BadHead));
+                for bit in 0..32 {
+                    let mut other = one.clone();
+                    other.index ^= 1 << bit;
+                    assert_eq!(check_head(&public, network, &other), Err(BadHead), "{bit}");
+                }
             }
         }
     }

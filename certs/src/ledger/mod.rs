@@ -286,6 +286,11 @@ impl Ledger {
         self.state.server.latest().copied()
     }
 
+    /// Every server key ever stated, with the statement that did, oldest first.
+    pub fn server_keys(&self) -> impl Iterator<Item = (LedgerSeq, PublicKey)> {
+        self.state.server.iter().copied()
+    }
+
     /// How a device stood at a position: judged by the prefix up to there. `now` is for the ends
     /// of admissions: the time that the thing to be judged names.
     pub fn standing(&self, device: DeviceId, at: LedgerSeq, now: UnixMillis) -> Standing {

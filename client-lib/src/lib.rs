@@ -18,6 +18,9 @@ mod error;
 pub mod files;
 pub mod manual;
 mod net;
+#[cfg(any(test, feature = "simulation"))]
+#[doc(hidden)]
+pub mod simulation;
 mod store;
 mod transfer;
 
@@ -26,10 +29,11 @@ pub use client::{
     Founding, Joining, MemberInfo, Message, NewChannel, Outgoing, PendingAdmission, Person,
     Presence, Requested, SendFile, Status,
 };
-pub use engine::Event;
+pub use engine::{AlarmKind, Event};
 pub use error::{Error, ErrorKind};
 pub use plenary_certs::ledger::{Capacity, EntryRule, Reason, Standing};
 pub use plenary_proto::{ids, label::Label};
+pub use store::alarms::Alarm;
 pub use transfer::{Progress, Transfer};
 
 /// The README's examples compile.

@@ -30,7 +30,7 @@
 //!
 //! `kind` is `text`, `markdown`, `item`, `reaction`, `deletion` or `other`; `item` has `item`,
 //! `name`, `size`, `media_type`, `sha256`, `malware`. Failures go to standard error as
-//! `{"error": {"code", "message"}}`, alarms as `{"alarm": {"channel", "what"}}`.
+//! `{"error": {"code", "message"}}`, alarms as `{"alarm": {"code", "channel", "what"}}`.
 //!
 //! # Why
 //!

@@ -122,14 +122,14 @@ impl Output {
     }
 
     /// Something that must be seen, to standard error.
-    pub(crate) fn alarm(&self, channel: Option<&str>, what: &str) {
+    pub(crate) fn alarm(&self, channel: Option<&str>, code: &str, what: &str) {
         if self.json {
-            let value = json!({ "alarm": { "channel": channel, "what": what } });
+            let value = json!({ "alarm": { "code": code, "channel": channel, "what": what } });
             to_stderr(&clean::json(&value.to_string()));
         } else {
             let place = channel.map(|channel| format!(" in {channel}"));
             let place = clean::line(&place.unwrap_or_default());
-            to_stderr(&format!("ALARM{place}: {}", clean::line(what)));
+            to_stderr(&format!("ALARM {code}{place}: {}", clean::line(what)));
         }
     }
 

@@ -136,9 +136,14 @@ impl Context {
         let (mut events, out) = (client.events(), self.out);
         tokio::spawn(async move {
             while let Some(event) = events.next().await {
-                if let Event::Alarm { channel, what } = event {
+                if let Event::Alarm {
+                    channel,
+                    kind,
+                    what,
+                } = event
+                {
                     let channel = channel.map(|channel| channel.to_string());
-                    out.alarm(channel.as_deref(), &what);
+                    out.alarm(channel.as_deref(), kind.code(), &what);
                 }
             }
         });

@@ -30,7 +30,7 @@ use crate::{
     engine::{Engine, Event},
     error::{Error, ErrorKind},
     net::driver::Driver,
-    store::Store,
+    store::{Store, alarms::Alarm},
 };
 
 /// A profile on the network: discuss, hand over files, follow the ledger.
@@ -126,6 +126,18 @@ impl Client {
                     messages: engine.store().message_count()?,
                 })
             })
+            .await
+    }
+
+    /// Alarms that nobody has acknowledged yet, the first raised first. They outlive a restart.
+    pub async fn alarms(&self) -> Result<Vec<Alarm>, Error> {
+        self.driver.run(|engine, _| engine.store().alarms()).await
+    }
+
+    /// Acknowledges all alarms raised so far.
+    pub async fn clear_alarms(&self) -> Result<(), Error> {
+        self.driver
+            .run(|engine, _| engine.store().clear_alarms())
             .await
     }
 

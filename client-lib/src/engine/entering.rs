@@ -11,7 +11,7 @@ use plenary_proto::{
     request::{Append, CommitExtras, Request},
 };
 
-use super::{Channel, Engine, Event, GroupError, In, Waiting};
+use super::{AlarmKind, Channel, Engine, Event, GroupError, In, Waiting};
 use crate::{
     error::{Error, ErrorKind},
     store::{
@@ -396,6 +396,7 @@ impl Engine {
                 }
                 self.alarm(
                     Some(welcome.channel),
+                    AlarmKind::InvalidWelcome,
                     format!("a welcome does not hold: {error}"),
                 );
             }
@@ -445,7 +446,11 @@ impl Engine {
                 Some(package) if self.package_of(&package) == Some(device) => {
                     packages.push(package.to_vec());
                 }
-                Some(_) => self.alarm(Some(id), "the server gave another device's key package"),
+                Some(_) => self.alarm(
+                    Some(id),
+                    AlarmKind::KeyPackage,
+                    "the server gave another device's key package",
+                ),
                 None => tracing::info!(?device, "has no key package left"),
             }
         }

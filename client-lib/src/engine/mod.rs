@@ -14,6 +14,7 @@
 //! One file a concern, each an `impl Engine`: [`sync`] (ledger first, then channels), [`entering`],
 //! [`reading`], [`outgoing`], [`upkeep`] (fence, additions), [`roster`] (names).
 
+pub(crate) mod alarm;
 mod entering;
 pub(crate) mod mls;
 mod outgoing;
@@ -41,7 +42,7 @@ use plenary_proto::{
     reply::{Failure, Hello, Push, Record, Reply, SignedHead},
     request::Request,
 };
-use ring::rand::SecureRandom;
+use ring::rand::SystemRandom;
 
 use crate::{
     error::{Error, ErrorKind},
@@ -53,6 +54,8 @@ use crate::{
 };
 use mls::{Group, GroupError, Mls};
 use roster::Roster;
+
+pub use alarm::AlarmKind;
 
 /// A statement comes before the profile it names: after so long, ask again.
 const NAMES_AGAIN_MS: u64 = 3_000;
@@ -68,6 +71,19 @@ pub(crate) enum Output {
     Event(Event),
     /// The other side is not who it must be: end the connection and do not come back by yourself.
     Distrust(Error),
+}
+
+/// Where the engine's random bytes come from.
+pub(crate) trait Random: Send {
+    /// Fills with them.
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), Error>;
+}
+
+impl Random for SystemRandom {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), Error> {
+        ring::rand::SecureRandom::fill(self, bytes)
+            .map_err(|_| Error::new(ErrorKind::Io, "the system gives no randomness"))
+    }
 }
 
 /// News of the engine.
@@ -115,6 +131,8 @@ pub enum Event {
     Alarm {
         /// Where, if in a channel.
         channel: Option<ChannelId>,
+        /// What it is about.
+        kind: AlarmKind,
         /// What, in words.
         what: String,
     },
@@ -194,7 +212,9 @@ pub(crate) struct Engine {
     ledger: LedgerHandle,
     mls: Mls,
     mls_key: SigningKey,
-    random: Box<dyn SecureRandom + Send>,
+    random: Box<dyn Random>,
+    /// The time of the newest input.
+    clock: UnixMillis,
     roster: Roster,
     channels: BTreeMap<ChannelId, Channel>,
     online: bool,
@@ -209,7 +229,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// Opens the engine on a profile; verifies the whole ledger.
-    pub(crate) fn open(store: Store, random: Box<dyn SecureRandom + Send>) -> Result<Self, Error> {
+    pub(crate) fn open(store: Store, random: Box<dyn Random>) -> Result<Self, Error> {
         let identity = store.identity()?;
         let ledger = store.ledger(&identity)?;
         let mls_key = identity.mls_key()?;
@@ -227,6 +247,7 @@ impl Engine {
             mls,
             mls_key,
             random,
+            clock: UnixMillis(0),
             roster,
             channels,
             online: false,
@@ -256,8 +277,10 @@ impl Engine {
         id: RequestId,
         reply: Result<Reply, Failure>,
     ) -> Result<(), Error> {
+        self.clock = now;
         let Some(waiting) = self.waiting.remove(&id) else {
-            self.alarm(None, "the server answered something that was not asked");
+            let what = "the server answered something that was not asked";
+            self.alarm(None, AlarmKind::UnexpectedAnswer, what);
             return Ok(());
         };
         match waiting {
@@ -289,6 +312,7 @@ impl Engine {
 
     /// The server says something unasked.
     pub(crate) fn push(&mut self, now: UnixMillis, push: Push) -> Result<(), Error> {
+        self.clock = now;
         match push {
             Push::Moved { channel, record } => {
                 self.moved(channel, record);
@@ -318,6 +342,7 @@ impl Engine {
 
     /// No more input waits: what was pushed meanwhile is processed, together.
     pub(crate) fn settle(&mut self, now: UnixMillis) -> Result<(), Error> {
+        self.clock = now;
         for channel in self.channel_ids() {
             self.take_pushed(now, channel)?;
         }
@@ -326,6 +351,7 @@ impl Engine {
 
     /// Time passed: what was put off is done.
     pub(crate) fn tick(&mut self, now: UnixMillis) -> Result<(), Error> {
+        self.clock = now;
         if !self.online {
             return Ok(());
         }
@@ -373,12 +399,6 @@ impl Engine {
         self.out.push_back(Output::Event(event));
     }
 
-    fn alarm(&mut self, channel: Option<ChannelId>, what: impl Into<String>) {
-        let what = what.into();
-        tracing::warn!(?channel, what, "alarm");
-        self.event(Event::Alarm { channel, what });
-    }
-
     fn channel_ids(&self) -> Vec<ChannelId> {
         self.channels.keys().copied().collect()
     }
@@ -406,9 +426,7 @@ impl Engine {
     }
 
     fn fill(&self, bytes: &mut [u8]) -> Result<(), Error> {
-        self.random
-            .fill(bytes)
-            .map_err(|_| Error::new(ErrorKind::Io, "the system gives no randomness"))
+        self.random.fill(bytes)
     }
 
     /// Up to so many milliseconds, to spread what many devices do at once.
@@ -486,10 +504,8 @@ impl Engine {
                     .is_ok()
             });
         if !holds {
-            self.alarm(
-                Some(channel),
-                "the server's signature on the channel's head does not hold",
-            );
+            let what = "the server's signature on the channel's head does not hold";
+            self.alarm(Some(channel), AlarmKind::HeadSignature, what);
             return None;
         }
         Some(signed.head)

@@ -8,7 +8,9 @@ use plenary_proto::{
     request::Request,
 };
 
-use super::{Engine, Event, GroupError, In, Waiting, entering::channel_row, mls::Processed};
+use super::{
+    AlarmKind, Engine, Event, GroupError, In, Waiting, entering::channel_row, mls::Processed,
+};
 use crate::{
     content::{Content, Envelope, SignedContext},
     error::{Error, ErrorKind},
@@ -22,7 +24,7 @@ struct Step {
     commits: bool,
     removed: bool,
     sent: Vec<(plenary_proto::ids::ClientId, Seq)>,
-    alarms: Vec<String>,
+    alarms: Vec<(AlarmKind, String)>,
 }
 
 /// Why a record stops the reading.
@@ -30,9 +32,9 @@ enum Stop {
     /// The ledger must be read further first.
     Ledger,
     /// A commit that the server took does not hold here.
-    Fork(String),
+    Fork(AlarmKind, String),
     /// An application message that does not hold: passed over, with an alarm.
-    Message(String),
+    Message(AlarmKind, String),
     /// The store failed.
     Fatal(Error),
 }
@@ -138,6 +140,7 @@ impl Engine {
                 self.save_row(row)?;
                 self.alarm(
                     Some(id),
+                    AlarmKind::RecordsTrimmed,
                     "away for longer than the server keeps records: entering again",
                 );
                 self.advance(now, id)
@@ -166,6 +169,7 @@ impl Engine {
             channel.stuck = true;
             self.alarm(
                 Some(id),
+                AlarmKind::LogForked,
                 "the records do not add up to the head that the server signed",
             );
         }
@@ -191,19 +195,21 @@ impl Engine {
                     self.read_ledger();
                     break;
                 }
-                Stop::Fork(why) => {
+                Stop::Fork(kind, why) => {
                     if let Some(channel) = self.channels.get_mut(&id) {
                         channel.stuck = true;
                     }
                     self.alarm(
                         Some(id),
-                        format!("a change that the server took does not hold: {why}"),
+                        kind,
+                        format!("the channel cannot be followed: {why}"),
                     );
                     break;
                 }
-                Stop::Message(why) => {
+                Stop::Message(kind, why) => {
                     self.alarm(
                         Some(id),
+                        kind,
                         format!("message {} is left out: {why}", records[0].seq.0),
                     );
                     self.take_batch(id, &records[..1], true)?;
@@ -286,8 +292,8 @@ impl Engine {
     }
 
     fn tell(&mut self, id: ChannelId, step: Step, row: &ChannelRow) {
-        for what in step.alarms {
-            self.alarm(Some(id), what);
+        for (kind, what) in step.alarms {
+            self.alarm(Some(id), kind, what);
         }
         for (message, seq) in step.sent {
             self.event(Event::Sent {
@@ -319,10 +325,13 @@ impl Engine {
         step: &mut Step,
     ) -> Result<(), Stop> {
         if record.seq != row.head.seq.next() {
-            return Err(Stop::Fork(format!(
-                "record {} came after {}: one is missing",
-                record.seq.0, row.head.seq.0
-            )));
+            return Err(Stop::Fork(
+                AlarmKind::MissingRecord,
+                format!(
+                    "record {} came after {}: one is missing",
+                    record.seq.0, row.head.seq.0
+                ),
+            ));
         }
         let hash = chain(
             &row.head.hash,
@@ -362,7 +371,12 @@ impl Engine {
             let secrets = pending.secrets.unwrap_or_default();
             self.group(row.id)
                 .and_then(|group| group.apply(&secrets))
-                .map_err(|error| Stop::Fork(format!("this device's own change: {error}")))?;
+                .map_err(|error| {
+                    Stop::Fork(
+                        AlarmKind::InvalidCommit,
+                        format!("this device's own change: {error}"),
+                    )
+                })?;
             self.store.drop_pending(row.id)?;
             row.basis = Some(pending.basis);
             step.commits = true;
@@ -373,11 +387,13 @@ impl Engine {
             queued.and_then(|row| row.sealed.clone().map(|sealed| (row, sealed)))
         else {
             return Err(Stop::Message(
+                AlarmKind::WrongSender,
                 "a record of this device that it does not know".to_owned(),
             ));
         };
         if sealed.bytes != record.bytes {
             return Err(Stop::Message(
+                AlarmKind::AlteredRecord,
                 "the server altered a message of this device".to_owned(),
             ));
         }
@@ -408,14 +424,14 @@ impl Engine {
         let previous = row.basis;
         let group = self
             .group(id)
-            .map_err(|error| Stop::Fork(error.to_string()))?;
+            .map_err(|error| Stop::Fork(AlarmKind::InvalidCommit, error.to_string()))?;
         let epoch = group.epoch();
         match group.process(&record.bytes, previous) {
             Ok(Processed::Commit { basis, by, removed }) => {
                 if by != record.device {
-                    step.alarms.push(format!(
-                        "record {} is not by whom the server says",
-                        record.seq.0
+                    step.alarms.push((
+                        AlarmKind::WrongSender,
+                        format!("record {} is not by whom the server says", record.seq.0),
                     ));
                 }
                 // Whatever this device wanted to change, it starts from here again.
@@ -430,15 +446,20 @@ impl Engine {
                 data,
                 content,
             }) => {
-                let message = |why: String| Stop::Message(why);
+                let message = |why: String| Stop::Message(AlarmKind::InvalidMessage, why);
                 if sender != record.device {
-                    return Err(message("it is not by whom the server says".to_owned()));
+                    return Err(Stop::Message(
+                        AlarmKind::WrongSender,
+                        "it is not by whom the server says".to_owned(),
+                    ));
                 }
                 if let Some((ledger, seen)) = self.store.sender(id, sender)?
                     && (data.ledger.seq < ledger || data.seen.seq < seen)
                 {
-                    step.alarms
-                        .push(format!("{sender:?} went back in what it has seen"));
+                    step.alarms.push((
+                        AlarmKind::SenderWentBack,
+                        format!("{sender:?} went back in what it has seen"),
+                    ));
                 }
                 self.store
                     .put_sender(id, sender, data.ledger.seq, data.seen.seq)?;
@@ -474,9 +495,9 @@ impl Engine {
             }
             Err(GroupError::Judged(JudgeError::LedgerAhead { .. })) => Err(Stop::Ledger),
             Err(error) => Err(if is_commit(&record.bytes) {
-                Stop::Fork(error.to_string())
+                Stop::Fork(AlarmKind::InvalidCommit, error.to_string())
             } else {
-                Stop::Message(error.to_string())
+                Stop::Message(AlarmKind::InvalidMessage, error.to_string())
             }),
         }
     }

@@ -9,7 +9,7 @@ use plenary_proto::{
     request::{Request, SealedName},
 };
 
-use super::{Engine, Event, Waiting};
+use super::{AlarmKind, Engine, Event, Waiting};
 use crate::{error::Error, store::Store};
 
 /// The first generation of the roster key; a later one is asked for once it is heard of.
@@ -100,12 +100,16 @@ impl Engine {
                     Ok((inside, key)) if inside == *generation => {
                         self.store.put_roster_key(inside, key.as_bytes())?;
                     }
-                    Ok(_) => {
-                        self.alarm(None, "the server gave another generation of the roster key")
-                    }
-                    Err(error) => {
-                        self.alarm(None, format!("the roster key does not open: {error}"))
-                    }
+                    Ok(_) => self.alarm(
+                        None,
+                        AlarmKind::RosterKey,
+                        "the server gave another generation of the roster key",
+                    ),
+                    Err(error) => self.alarm(
+                        None,
+                        AlarmKind::RosterKey,
+                        format!("the roster key does not open: {error}"),
+                    ),
                 }
             }
         }
@@ -126,6 +130,7 @@ impl Engine {
                 None if keys.is_empty() => {}
                 None => self.alarm(
                     None,
+                    AlarmKind::Profile,
                     "a sealed profile does not open: the server altered it, or its key is not here",
                 ),
             }

@@ -8,18 +8,20 @@ use plenary_proto::{
     request::Request,
 };
 
-use super::{Engine, Event, In, Output, Waiting};
+use super::{AlarmKind, Engine, Event, In, Output, Waiting};
 use crate::error::{Error, ErrorKind};
 
+const WRONG_KEY: &str = "the server's key is not the one that the Board's ledger names";
 /// Refill when fewer key packages than this are on the server.
 const KEY_PACKAGES_LOW: u32 = 8;
 
 impl Engine {
     /// Authenticated: `hello` as the server said it, `key_packages` as left there.
-    pub(crate) fn connected(&mut self, hello: Hello, key_packages: u32) {
+    pub(crate) fn connected(&mut self, now: UnixMillis, hello: Hello, key_packages: u32) {
+        self.clock = now;
         self.key_packages = key_packages;
-        if let Err(error) = self.check_hello(&hello) {
-            self.out.push_back(Output::Distrust(error));
+        if let Err((kind, what)) = self.check_hello(&hello) {
+            self.distrust(kind, Error::new(ErrorKind::Trust, what));
             return;
         }
         let behind = self.ledger_head().seq < hello.ledger.seq || self.ledger_head().seq.0 == 0;
@@ -61,23 +63,27 @@ impl Engine {
         }
     }
 
-    fn check_hello(&self, hello: &Hello) -> Result<(), Error> {
-        let trust = |what: &str| Err(Error::new(ErrorKind::Trust, what));
+    fn check_hello(&self, hello: &Hello) -> Result<(), (AlarmKind, &'static str)> {
         if hello.network != self.identity.network() {
-            return trust("the server serves another network than this profile's");
+            return Err((
+                AlarmKind::OtherNetwork,
+                "the server serves another network than this profile's",
+            ));
         }
         if self.server_key().is_some_and(|key| key != hello.server_key) {
-            return trust("the server's key is not the one that the Board's ledger names");
+            return Err((AlarmKind::WrongServerKey, WRONG_KEY));
         }
         let own = self.ledger_head();
         let known = self.ledger.read(|ledger| ledger.head_at(hello.ledger.seq));
         match known {
-            Some(head) if head.hash != hello.ledger.hash => {
-                trust("the server shows another ledger than the one verified here")
-            }
-            Some(_) if hello.ledger.seq < own.seq => trust(
+            Some(head) if head.hash != hello.ledger.hash => Err((
+                AlarmKind::LedgerForked,
+                "the server shows another ledger than the one verified here",
+            )),
+            Some(_) if hello.ledger.seq < own.seq => Err((
+                AlarmKind::LedgerRolledBack,
                 "the server's ledger is shorter than the one verified here: it was rolled back",
-            ),
+            )),
             _ => Ok(()),
         }
     }
@@ -115,7 +121,10 @@ impl Engine {
         };
         let got_some = !statements.is_empty();
         if let Err(error) = self.append_statements(&statements) {
-            self.out.push_back(Output::Distrust(error));
+            if error.kind() == ErrorKind::Store {
+                return Err(error);
+            }
+            self.distrust(AlarmKind::ForgedStatement, error);
             return Ok(());
         }
         let own = self.ledger_head();
@@ -127,7 +136,7 @@ impl Engine {
         }
         if own.seq == head.seq && own.hash != head.hash {
             let error = Error::new(ErrorKind::Trust, "the server's ledger ends in another hash");
-            self.out.push_back(Output::Distrust(error));
+            self.distrust(AlarmKind::LedgerForked, error);
             return Ok(());
         }
         if got_some {
@@ -167,9 +176,10 @@ impl Engine {
         if let Some(hello) = &self.server
             && self.server_key().is_some_and(|key| key != hello.server_key)
         {
-            let what = "the server's key is not the one that the Board's ledger names";
-            self.out
-                .push_back(Output::Distrust(Error::new(ErrorKind::Trust, what)));
+            self.distrust(
+                AlarmKind::WrongServerKey,
+                Error::new(ErrorKind::Trust, WRONG_KEY),
+            );
             return Ok(());
         }
         if !self.online {
@@ -237,6 +247,7 @@ impl Engine {
                     channel.stuck = true;
                     self.alarm(
                         Some(id),
+                        AlarmKind::LogRolledBack,
                         "the server's log is shorter than what it acknowledged",
                     );
                 }

@@ -12,7 +12,7 @@ use plenary_proto::{
 };
 use ring::digest::{SHA256, digest};
 
-use super::{Engine, GroupError, In, Waiting};
+use super::{AlarmKind, Engine, GroupError, In, Waiting};
 use crate::{
     error::Error,
     store::pending::{Kind, PendingRow},
@@ -170,6 +170,7 @@ impl Engine {
             Err(error) => {
                 self.alarm(
                     Some(id),
+                    AlarmKind::ChangeFailed,
                     format!("a change of the channel could not be made: {error}"),
                 );
                 self.look_again(id);
@@ -226,6 +227,7 @@ impl Engine {
             Code::Fenced => self.read_ledger(),
             _ => self.alarm(
                 Some(id),
+                AlarmKind::ChangeRefused,
                 format!("the server refused a change: {}", failure.message),
             ),
         }

@@ -9,6 +9,8 @@ use plenary_proto::{
     request::SealedName,
 };
 
+use ring::rand::SystemRandom;
+
 use super::{Engine, In, Waiting};
 use crate::{
     error::{Error, ErrorKind},
@@ -151,7 +153,7 @@ impl Engine {
                 continue;
             };
             let sealed = profile
-                .seal(newest, network, self.random.as_ref())
+                .seal(newest, network, &SystemRandom::new())
                 .map_err(|error| failed(&error))?;
             shelf.push((SealedName::Profile(*hash), sealed.into()));
         }

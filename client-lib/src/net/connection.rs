@@ -8,7 +8,7 @@ use futures_util::{
     stream::{SplitSink, SplitStream},
 };
 use plenary_proto::{
-    codec::{Assembler, decode_server, encode_client, parts},
+    codec::{encode_client, parts},
     limits,
     reply::{Hello, ServerFrame},
     request::ClientFrame,
@@ -24,7 +24,10 @@ use tokio_tungstenite::{
     tungstenite::{self, Message, error::ProtocolError, protocol::CloseFrame},
 };
 
-use super::guard::{Guarded, Heard, violation};
+use super::{
+    frames::{Frames, broken},
+    guard::{Guarded, Heard, violation},
+};
 use crate::error::{Error, ErrorKind};
 
 /// Close code by which the server tells a device that it has no access any more.
@@ -62,7 +65,7 @@ pub(crate) struct Receiver {
     heard: Heard,
     /// Pinged, and nothing came since then.
     pinged: bool,
-    assembler: Assembler,
+    frames: Frames,
 }
 
 impl Connection {
@@ -93,7 +96,7 @@ impl Connection {
                 address,
                 heard,
                 pinged: false,
-                assembler: Assembler::default(),
+                frames: Frames::default(),
             },
         }
     }
@@ -183,22 +186,9 @@ impl Receiver {
     /// device has no access any more. The connection is over then.
     pub(crate) async fn next(&mut self) -> Result<ServerFrame, Error> {
         loop {
-            let bytes = self.message().await?;
-            // A push may come between the parts of a reply.
-            match decode(bytes)? {
-                ServerFrame::Part(part) => {
-                    let whole = self.assembler.push(&part);
-                    if let Some(whole) = whole.map_err(|error| broken(&error.to_string()))? {
-                        return match decode(whole)? {
-                            ServerFrame::Part(_) => Err(broken("parts within parts")),
-                            frame => Ok(frame),
-                        };
-                    }
-                }
-                ServerFrame::Hello(_) | ServerFrame::Ok(_) => {
-                    return Err(broken("a second handshake"));
-                }
-                frame => return Ok(frame),
+            let message = self.message().await?;
+            if let Some(frame) = self.frames.take(message)? {
+                return Ok(frame);
             }
         }
     }
@@ -250,10 +240,6 @@ impl Receiver {
     }
 }
 
-fn decode(bytes: Bytes) -> Result<ServerFrame, Error> {
-    decode_server(bytes).map_err(|error| broken(&error.to_string()))
-}
-
 /// A WebSocket error in our words.
 pub(super) fn explain(error: &tungstenite::Error, address: &str) -> Error {
     match error {
@@ -290,12 +276,5 @@ fn offline(address: &str, why: &str) -> Error {
     Error::new(
         ErrorKind::Offline,
         format!("the connection to {address} is gone: {why}"),
-    )
-}
-
-fn broken(what: &str) -> Error {
-    Error::new(
-        ErrorKind::Integrity,
-        format!("the server does not keep to the protocol: {what}"),
     )
 }

@@ -280,7 +280,7 @@ impl Thread {
             }
             Input::Connected(hello, key_packages, line) => {
                 self.line = Some(line);
-                engine.connected(*hello, key_packages);
+                engine.connected(now(), *hello, key_packages);
             }
             Input::Disconnected => {
                 self.line = None;
@@ -319,11 +319,6 @@ impl Thread {
                 }
                 Output::Distrust(error) => {
                     tracing::error!(%error, "not who it must be");
-                    let alarm = Event::Alarm {
-                        channel: None,
-                        what: error.to_string(),
-                    };
-                    let _ = self.events.send(alarm);
                     self.trouble.set(Some(error));
                     self.line = None;
                 }

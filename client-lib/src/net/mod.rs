@@ -10,6 +10,7 @@
 mod backoff;
 mod connection;
 pub(crate) mod driver;
+mod frames;
 mod guard;
 pub(crate) mod guest;
 mod opening;
@@ -23,4 +24,6 @@ mod tests;
 
 pub(crate) use backoff::jittered;
 pub(crate) use connection::{Connection, Receiver, Sender};
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use frames::{Frames, broken};
 pub(crate) use opening::{Credentials, Expected, OpenerKey, open};

@@ -6,6 +6,7 @@
 //! power loss the store is as it was a moment before, and the server has the rest.
 //! One file a table, each with its rows and queries.
 
+pub(crate) mod alarms;
 pub(crate) mod channels;
 pub(crate) mod identity;
 pub(crate) mod ledger;
@@ -123,6 +124,16 @@ CREATE TABLE pending(
     welcomed BLOB,
     secrets BLOB
 ) WITHOUT ROWID;
+CREATE TABLE alarm(
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    channel BLOB NOT NULL,
+    kind TEXT NOT NULL,
+    what TEXT NOT NULL,
+    UNIQUE(channel, kind, what)
+);
 CREATE TABLE consumer(name TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
 ";
 
@@ -155,6 +166,20 @@ impl std::fmt::Debug for Store {
 impl Store {
     /// Makes a new profile in an empty or absent folder.
     pub(crate) fn create(folder: &Path, passphrase: &SecretString) -> Result<Self, Error> {
+        Self::create_with(folder, passphrase, MEMORY_KIB)
+    }
+
+    /// As [`Self::create`], for tests that open many: nothing secret is in them.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn create_cheaply(folder: &Path, passphrase: &SecretString) -> Result<Self, Error> {
+        Self::create_with(folder, passphrase, 64)
+    }
+
+    fn create_with(
+        folder: &Path,
+        passphrase: &SecretString,
+        memory_kib: u32,
+    ) -> Result<Self, Error> {
         if folder.join(DATABASE).exists() {
             return Err(Error::new(
                 ErrorKind::Input,
@@ -167,7 +192,7 @@ impl Store {
         create_private_folder(folder)?;
         let mut kdf = Kdf {
             version: 1,
-            memory_kib: MEMORY_KIB,
+            memory_kib,
             passes: 3,
             lanes: 4,
             salt: [0; 16],

@@ -56,8 +56,8 @@ impl Watch {
                         Event::Failed { reason, .. } => {
                             heard.troubles.push((who, format!("not sent: {reason}")));
                         }
-                        Event::Alarm { what, .. } => {
-                            heard.troubles.push((who, format!("alarm: {what}")));
+                        Event::Alarm { kind, what, .. } => {
+                            heard.troubles.push((who, format!("alarm {kind}: {what}")));
                         }
                         Event::Left(channel) => {
                             heard.troubles.push((who, format!("left {channel:?}")));

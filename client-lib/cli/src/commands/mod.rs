@@ -1,5 +1,6 @@
 //! One file a group of commands.
 
+mod alarms;
 mod board;
 mod channels;
 mod files;
@@ -35,5 +36,6 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Get(args) => files::get(context, args).await,
         Command::Sync => status::sync(context).await,
         Command::Status => status::status(context).await,
+        Command::Alarms(args) => alarms::run(context, &args).await,
     }
 }

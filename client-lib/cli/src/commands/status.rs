@@ -5,7 +5,7 @@ use std::time::Duration;
 use plenary_client::Standing;
 use serde_json::json;
 
-use super::show::standing_word;
+use super::{alarms, show::standing_word};
 use crate::{
     exit::Failure,
     output::Style,
@@ -38,6 +38,7 @@ pub(super) async fn sync(context: &Context) -> Result<(), Failure> {
 
 async fn print(context: &Context, session: &Session) -> Result<(), Failure> {
     let status = session.client.status().await?;
+    let alarms = session.client.alarms().await?;
     let members = session.client.members().await?;
     let own = members.into_iter().find(|one| one.id == status.member);
     let person = own.and_then(|own| own.person);
@@ -57,6 +58,7 @@ async fn print(context: &Context, session: &Session) -> Result<(), Failure> {
                 "ledger": status.ledger.0,
                 "queued": status.queued,
                 "messages": status.messages,
+                "alarms": alarms.iter().map(alarms::value).collect::<Vec<_>>(),
             })
         },
         |line| {
@@ -75,6 +77,7 @@ async fn print(context: &Context, session: &Session) -> Result<(), Failure> {
                 (false, true) => (Style::Plain, "not asked for"),
                 (false, false) => (bad, "offline"),
             };
+            let alarmed = if alarms.is_empty() { Style::Plain } else { bad };
             let rows = [
                 ("profile", Style::Plain, folder.clone()),
                 ("network", Style::Plain, status.network.to_string()),
@@ -90,6 +93,7 @@ async fn print(context: &Context, session: &Session) -> Result<(), Failure> {
                 ),
                 ("queued", Style::Plain, status.queued.to_string()),
                 ("messages", Style::Plain, status.messages.to_string()),
+                ("alarms", alarmed, alarms::counted(alarms.len())),
             ];
             let mut line = line;
             for (index, (what, style, value)) in rows.iter().enumerate() {
@@ -98,7 +102,9 @@ async fn print(context: &Context, session: &Session) -> Result<(), Failure> {
                 }
                 line = line.column(Style::Dim, what, 10).add(*style, value);
             }
-            line
+            alarms.iter().fold(line, |line, alarm| {
+                alarms::show(line.end().plain("  "), alarm)
+            })
         },
     )
 }

@@ -21,6 +21,7 @@ fn help_teaches_and_tells_the_exit_codes() {
         ("send", "--label TLP:RED"),
         ("tail", "jq -r .text"),
         ("join", "fingerprint"),
+        ("alarms", "log_forked"),
     ] {
         let help = desk.bare(&format!("{command} --help"), "").ok().out;
         assert!(help.contains(said), "{command}: {help} lacks {said}");
@@ -65,6 +66,7 @@ fn without_a_profile_every_command_says_so() {
     let desk = Desk::new();
     for words in [
         "status",
+        "alarms",
         "members",
         "channels",
         "tail",

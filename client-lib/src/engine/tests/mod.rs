@@ -1,7 +1,5 @@
 //! Engines against the real server core, in one thread.
 
-mod world;
-
 use std::collections::HashMap;
 
 use plenary_certs::ledger::{Body, Reason, Revoke, Target};
@@ -9,7 +7,7 @@ use plenary_proto::ids::*;
 
 use super::*;
 use crate::content::{Draft, fresh_salt};
-use world::connected;
+use crate::simulation::connected;
 
 #[test]
 fn members_enter_an_open_channel_and_read_the_same_in_the_same_order() {

@@ -1,0 +1,201 @@
+//! Letting the world run, and looking at what came of it.
+
+use plenary_proto::ids::{ChannelId, ClientId, DeviceId, MemberId, Seq};
+
+use super::{Dice, MemberKeys, Party, Passing, passphrase, world::World};
+use crate::{
+    content::{Content, Draft, Kind, Salt},
+    engine::{AlarmKind, Engine, Event, Output},
+    error::Error,
+    store::Store,
+};
+
+impl World {
+    /// Runs until nothing moves at this moment.
+    pub fn settle(&mut self) {
+        loop {
+            let mut moved = false;
+            for index in 0..self.parties.len() {
+                moved |= self.step(index);
+            }
+            if !moved {
+                let mut passing = Passing::default();
+                if let Some(wire) = &mut self.wire {
+                    wire.idle(self.now, &mut passing);
+                }
+                if passing.is_empty() {
+                    return;
+                }
+                self.pass(passing);
+            }
+        }
+    }
+
+    /// Runs for ten seconds of the world's time.
+    pub fn run(&mut self) {
+        self.run_for(10_000);
+    }
+
+    /// Runs for so many milliseconds of the world's time, in steps of 250.
+    pub fn run_for(&mut self, millis: u64) {
+        for _ in 0..millis.div_ceil(250) {
+            self.settle();
+            self.now = self.now.plus(250);
+            for index in 0..self.parties.len() {
+                let ticked = self.parties[index].engine.tick(self.now);
+                self.survive(index, ticked);
+            }
+        }
+        self.settle();
+    }
+
+    /// One thing that a party wants done, or everything that waits for it; whether there was any.
+    pub fn step(&mut self, index: usize) -> bool {
+        let party = &mut self.parties[index];
+        match party.engine.poll() {
+            Some(Output::Send(id, request)) => {
+                self.transmit(index, id, request);
+                return true;
+            }
+            Some(Output::Event(event)) => {
+                party.events.push(event);
+                return true;
+            }
+            Some(Output::Answered(_, result)) => {
+                party.answers.push(result);
+                return true;
+            }
+            Some(Output::Distrust(error)) => {
+                party.trouble.push(error);
+                self.disconnect(index);
+                return true;
+            }
+            None => {}
+        }
+        let connected = self.is_connected(index);
+        let moved = self.receive(index);
+        if connected {
+            let settled = self.parties[index].engine.settle(self.now);
+            self.survive(index, settled);
+        }
+        moved
+    }
+
+    /// A party asks to be in a channel.
+    pub fn enter(&mut self, index: usize, channel: ChannelId) {
+        self.parties[index].engine.enter(self.now, channel).unwrap();
+    }
+
+    /// Everybody does, and time passes.
+    pub fn enter_all(&mut self, channel: ChannelId) {
+        (0..self.parties.len()).for_each(|index| self.enter(index, channel));
+        self.run();
+    }
+
+    /// A party founds a direct channel.
+    pub fn direct(&mut self, index: usize, with: &[MemberId]) -> ChannelId {
+        self.parties[index].engine.direct(self.now, with).unwrap()
+    }
+
+    /// A party sends a text.
+    pub fn send(&mut self, index: usize, channel: ChannelId, text: &str) -> ClientId {
+        self.try_send(index, channel, text).unwrap()
+    }
+
+    /// A party tries to.
+    pub fn try_send(
+        &mut self,
+        index: usize,
+        channel: ChannelId,
+        text: &str,
+    ) -> Result<ClientId, Error> {
+        let salt = Salt(self.dice.bytes());
+        let content = Draft::text(text).into_content(salt).unwrap();
+        let engine = &mut self.parties[index].engine;
+        engine.send(self.now, channel, &content.encode().unwrap())
+    }
+
+    /// The texts that a party shows, in its order.
+    pub fn texts(&self, index: usize, channel: ChannelId) -> Vec<String> {
+        let store = self.parties[index].engine.store();
+        let rows = store.messages(channel, Seq(0), 10_000).unwrap();
+        rows.iter()
+            .map(|row| {
+                let content = Content::decode(&row.content).unwrap();
+                match content.kind() {
+                    Kind::Text { text, .. } => text.to_owned(),
+                    other => format!("{other:?}"),
+                }
+            })
+            .collect()
+    }
+
+    /// The devices in a channel as a party has it; none if it is not in.
+    pub fn devices_in(&mut self, index: usize, channel: ChannelId) -> Vec<DeviceId> {
+        let engine = &mut self.parties[index].engine;
+        engine.devices_in(channel).unwrap_or_default()
+    }
+
+    /// How many messages of a party wait to be sent.
+    pub fn queued(&self, index: usize) -> u64 {
+        self.parties[index].engine.store().queued(None).unwrap()
+    }
+
+    /// As after a crash: the store is all that is left.
+    pub fn restart(&mut self, index: usize) {
+        self.disconnect(index);
+        let party = self.parties.remove(index);
+        let Party {
+            engine,
+            folder,
+            events,
+            ..
+        } = party;
+        drop(engine);
+        let store = Store::open(&folder, &passphrase()).unwrap();
+        self.restarts += 1;
+        let dice = self.dice.split(1_000 * self.restarts + index as u64);
+        let engine = Engine::open(store, Box::new(dice)).unwrap();
+        let mut party = Party::new(engine, folder);
+        party.events = events;
+        self.parties.insert(index, party);
+    }
+
+    /// What a party's device holds.
+    pub fn keys(&self, index: usize) -> MemberKeys {
+        let identity = self.parties[index].engine.identity();
+        let key = |seed| plenary_certs::signing::SigningKey::from_seed(seed).unwrap();
+        MemberKeys {
+            network: identity.network(),
+            member: identity.member(),
+            device: identity.device(),
+            authentication: key(&identity.authentication),
+            mls: key(&identity.mls),
+            sealing: (identity.sealing.clone(), identity.sealing_public.clone()),
+        }
+    }
+
+    /// The world's chance.
+    pub fn dice(&self) -> &Dice {
+        &self.dice
+    }
+
+    /// Every alarm of everybody, in order.
+    pub fn alarms(&self) -> Vec<&Event> {
+        let events = self.parties.iter().flat_map(|party| &party.events);
+        events
+            .filter(|event| matches!(event, Event::Alarm { .. }))
+            .collect()
+    }
+
+    /// The kinds of a party's alarms, in order.
+    pub fn alarm_kinds(&self, index: usize) -> Vec<AlarmKind> {
+        let events = self.parties[index].events.iter();
+        events
+            .filter_map(|event| match event {
+                Event::Alarm { kind, .. } => Some(*kind),
+                _ => None,
+            })
+            .collect()
+    }
+}

@@ -6,8 +6,8 @@
 use minicbor::{Decoder, Encoder, data::Type};
 use plenary_proto::{
     ids::{
-        ChannelId, DeviceId, Digest, InvitationId, LedgerSeq, MemberId, NetworkId, PublicKey,
-        Signature, UnixMillis,
+        ChannelId, DeviceId, Digest, InvitationId, ItemId, LedgerSeq, MemberId, NetworkId,
+        PublicKey, Signature, UnixMillis,
     },
     label::Label,
 };
@@ -95,6 +95,7 @@ cbor_bytes!(
     DeviceId,
     ChannelId,
     InvitationId,
+    ItemId,
     Digest,
     PublicKey,
     Signature

@@ -7,6 +7,7 @@
 //! Invitation --knock--> AdmissionRequest --Board--> ADMIT     +-> handshake: who may connect
 //!                                                             +-> profile: who is behind an id
 //! signed_head, chain --two views compared--> proof: what a third party checks offline
+//! custody::Statement --device, server--> custody::Record      +-> custody: who did what with an item
 //! ```
 //!
 //! The main flow: bytes that anybody hands over go to [`ledger::Ledger::append`]; everything else
@@ -18,6 +19,7 @@ pub mod admission;
 pub mod board;
 mod cbor;
 pub mod chain;
+pub mod custody;
 pub mod handshake;
 pub mod invitation;
 pub mod item_root;

@@ -66,3 +66,29 @@
 //! **Requests for admission** are sealed under a key from the invitation's secret, which inviter
 //! and Board hold. Whoever intercepted the invitation reads the request; the person is recognised
 //! by the fingerprint, not by the invitation.
+//!
+//! # Custody
+//!
+//! **One chain a device, tied together.** A record that many write has no single order. Each
+//! device's statements about an item are numbered and linked, so it cannot take one back or say two
+//! things at once unseen; each names the ends of the other chains that its signer knew, so what was
+//! said before it is fixed by somebody else's hand. A server or a colleague who holds a statement
+//! back leaves a gap as soon as anybody names it; the last statements of a record nobody has named
+//! yet can be held back, and only a countersignature's time speaks for them.
+//!
+//! **The server is told an id.** A statement holds 32 random bytes, and its id is a hash of it: to
+//! who has not the statement it says nothing, not even whether two acts are of one kind. The server
+//! signs id, time and the root that it holds itself. It learns that some device of the channel did
+//! something with an item, which it sees anyway as it hands the bytes out; for what is done later
+//! (an export) it learns the moment.
+//!
+//! **Only what is held is countersigned.** After an item's end the server knows no root any more.
+//! A statement without countersignature has its device's clock alone; a time-stamping service's
+//! token (RFC 3161, over the id) may stand in.
+//!
+//! **The manifest without its key.** Statements hash the manifest with the key left out: its
+//! commitment stays. So a record can be shown to somebody who must not read the file.
+//!
+//! **Judged by the prefix it names.** A device must have been live in the ledger as it knew it.
+//! A revocation does not undo what was signed before; and a device that names an old ledger to
+//! hide one is given away by the countersignature's time.

@@ -95,6 +95,9 @@ pub const ITEM_CHUNKS: u32 = 1 << 16;
 /// Chunks in flight before the first must be acknowledged.
 pub const CREDIT_CHUNKS: usize = 8;
 
+/// Statements of custody countersigned at once: what one device says of one item in a day.
+pub const COUNTERSIGN: usize = 16;
+
 /// Key packages a device keeps on the server.
 pub const KEY_PACKAGES: usize = 32;
 

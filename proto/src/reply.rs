@@ -213,6 +213,15 @@ pub enum Reply {
         /// The bytes.
         bytes: Bytes,
     },
+    /// To `Countersign`.
+    Countersigned {
+        /// Of the sealed chunks that the server holds.
+        root: Digest,
+        /// By the server's clock.
+        time: UnixMillis,
+        /// By its identity key, in the order asked.
+        signatures: Vec<Signature>,
+    },
 }
 
 /// A request for admission that waits.

@@ -189,6 +189,22 @@ pub enum Request {
         /// A token for the item.
         token: Bytes,
     },
+    /// The server's word on when it saw statements of custody, and on the root it holds.
+    Countersign {
+        /// A committed item.
+        item: ItemId,
+        /// Where it was handed over: the caller must be in it.
+        channel: ChannelId,
+        /// Ids of the statements (`plenary_certs::custody`), at most `limits::COUNTERSIGN`.
+        statements: Vec<Digest>,
+    },
+    /// Takes an item back: by a device of the member who put it up. Repeating it is no error.
+    ItemWithdraw {
+        /// The item.
+        item: ItemId,
+        /// Where it was handed over: the caller must be in it.
+        channel: ChannelId,
+    },
 }
 
 /// What an append carries.

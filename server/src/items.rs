@@ -5,6 +5,7 @@
 //! items/<id>/part     sealed bytes, each chunk at its place; its room is taken at the reservation
 //! items/<id>/done     one line a durable chunk: index and hash
 //! items/<id>/sealed   `part` under its final name, once root and chunks agree
+//! items/<id>.gone     an item on its way out
 //! ```
 //!
 //! A chunk counts when its bytes are on disk and its line in `done` is. The hashes in `done` give
@@ -45,6 +46,8 @@ const ABOUT: &str = "about";
 const PART: &str = "part";
 const DONE: &str = "done";
 const SEALED: &str = "sealed";
+/// End of the name of a folder that is being removed.
+const GONE: &str = "gone";
 
 /// Items in a folder. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -82,19 +85,21 @@ impl FolderItems {
         let mut swept = 0;
         for entry in fs::read_dir(&self.0.folder).map_err(unavailable)? {
             let path = entry.map_err(unavailable)?.path();
-            if path.join(SEALED).exists() {
+            let gone = path.extension().is_some_and(|end| end == GONE);
+            if path.join(SEALED).exists() && !gone {
                 continue;
             }
-            let abandoned = match about::read(&path.join(ABOUT)) {
-                Ok(Some(about)) => {
-                    let age = Duration::from_millis(now.0.saturating_sub(about.time.0));
-                    lock(&self.0.uploads).retain(|id, _| age <= ABANDONED || *id != about.item);
-                    age > ABANDONED
-                }
-                Ok(None) => true,
-                // Not for us to judge.
-                Err(_) => false,
-            };
+            let abandoned = gone
+                || match about::read(&path.join(ABOUT)) {
+                    Ok(Some(about)) => {
+                        let age = Duration::from_millis(now.0.saturating_sub(about.time.0));
+                        lock(&self.0.uploads).retain(|id, _| age <= ABANDONED || *id != about.item);
+                        age > ABANDONED
+                    }
+                    Ok(None) => true,
+                    // Not for us to judge.
+                    Err(_) => false,
+                };
             if abandoned {
                 fs::remove_dir_all(&path).map_err(unavailable)?;
                 swept += 1;
@@ -131,6 +136,14 @@ impl Items for FolderItems {
 
     async fn commit(&self, item: ItemId, root: Digest) -> Result<(), ItemsError> {
         self.blocking(move |inner| inner.commit(item, root)).await
+    }
+
+    async fn root(&self, item: ItemId) -> Result<Digest, ItemsError> {
+        self.blocking(move |inner| inner.root(item)).await
+    }
+
+    async fn remove(&self, item: ItemId) -> Result<(), ItemsError> {
+        self.blocking(move |inner| inner.remove(item)).await
     }
 
     async fn range(&self, item: ItemId, offset: u64, length: u32) -> Result<Bytes, ItemsError> {
@@ -215,6 +228,32 @@ impl Inner {
         })?;
         lock(&self.uploads).remove(&item);
         Ok(())
+    }
+
+    fn root(&self, item: ItemId) -> Result<Digest, ItemsError> {
+        let reservation = self.about(item)?.ok_or(ItemsError::NotFound)?;
+        if self.upload(item)?.is_some() {
+            return Err(ItemsError::NotCommitted);
+        }
+        let done = upload::read_done(&self.path(item).join(DONE), &reservation)?;
+        upload::root_of(&reservation, &done)
+    }
+
+    /// Renamed first: whatever a crash leaves is no item any more, and the sweep removes it.
+    fn remove(&self, item: ItemId) -> Result<(), ItemsError> {
+        let path = self.path(item);
+        let gone = path.with_extension(GONE);
+        {
+            let _making = lock(&self.making);
+            let mut uploads = lock(&self.uploads);
+            match fs::rename(&path, &gone) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                other => other.map_err(unavailable)?,
+            }
+            uploads.remove(&item);
+        }
+        sync_folder(&self.folder).map_err(unavailable)?;
+        fs::remove_dir_all(&gone).map_err(unavailable)
     }
 
     fn range(&self, item: ItemId, offset: u64, length: u32) -> Result<Bytes, ItemsError> {

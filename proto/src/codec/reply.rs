@@ -250,6 +250,15 @@ impl From<Reply> for Body {
             Reply::ItemRange { offset, bytes } => {
                 Body::ItemRange(wire::ItemRange { offset, bytes })
             }
+            Reply::Countersigned {
+                root,
+                time,
+                signatures,
+            } => Body::Countersigned(wire::Countersigned {
+                root: bytes(&root),
+                time: time.0,
+                signatures: signatures.iter().map(bytes).collect(),
+            }),
         }
     }
 }
@@ -347,6 +356,15 @@ impl TryFrom<Body> for Reply {
             Body::ItemRange(range) => Self::ItemRange {
                 offset: range.offset,
                 bytes: range.bytes,
+            },
+            Body::Countersigned(word) => Self::Countersigned {
+                root: fixed("root", &word.root)?,
+                time: UnixMillis(word.time),
+                signatures: word
+                    .signatures
+                    .iter()
+                    .map(|signature| fixed("signatures", signature))
+                    .collect::<Result<_, _>>()?,
             },
         })
     }

@@ -192,6 +192,19 @@ impl From<Request> for Body {
                 length,
             }),
             Request::ItemStatus { token } => Body::ItemStatus(wire::ItemOpen { token }),
+            Request::Countersign {
+                item,
+                channel,
+                statements,
+            } => Body::Countersign(wire::Countersign {
+                item: bytes(&item),
+                channel: bytes(&channel),
+                statements: statements.iter().map(bytes).collect(),
+            }),
+            Request::ItemWithdraw { item, channel } => Body::ItemWithdraw(wire::ItemOnly {
+                item: bytes(&item),
+                channel: bytes(&channel),
+            }),
         }
     }
 }
@@ -295,6 +308,19 @@ impl TryFrom<Body> for Request {
                 length: get.length,
             },
             Body::ItemStatus(open) => Self::ItemStatus { token: open.token },
+            Body::Countersign(asked) => Self::Countersign {
+                item: fixed("item", &asked.item)?,
+                channel: fixed("channel", &asked.channel)?,
+                statements: asked
+                    .statements
+                    .iter()
+                    .map(|statement| fixed("statements", statement))
+                    .collect::<Result<_, _>>()?,
+            },
+            Body::ItemWithdraw(only) => Self::ItemWithdraw {
+                item: fixed("item", &only.item)?,
+                channel: fixed("channel", &only.channel)?,
+            },
         })
     }
 }

@@ -178,3 +178,53 @@ proptest! {
         prop_assert_eq!(decode_server(encode_server(frame.clone())), Ok(frame));
     }
 }
+
+#[test]
+fn custody_goes_round_and_its_lengths_are_checked() {
+    let request = ClientFrame::Request(
+        RequestId(9),
+        Request::Countersign {
+            item: ItemId([1; 16]),
+            channel: ChannelId([2; 16]),
+            statements: vec![Digest([3; 32]), Digest([4; 32])],
+        },
+    );
+    let bytes = encode_client(request.clone());
+    assert_eq!(
+        hex(&bytes),
+        "1a6d0809d202680a10010101010101010101010101010101011210020202020202020202020202020202021a200303\
+         0303030303030303030303030303030303030303030303030303030303031a20040404040404040404040404040404\
+         0404040404040404040404040404040404"
+    );
+    assert_eq!(decode_client(bytes), Ok(request));
+    let withdraw = ClientFrame::Request(
+        RequestId(9),
+        Request::ItemWithdraw {
+            item: ItemId([1; 16]),
+            channel: ChannelId([2; 16]),
+        },
+    );
+    assert_eq!(decode_client(encode_client(withdraw.clone())), Ok(withdraw));
+    let reply = ServerFrame::Reply(
+        RequestId(9),
+        Ok(Reply::Countersigned {
+            root: Digest([5; 32]),
+            time: UnixMillis(6),
+            signatures: vec![Signature([7; 64])],
+        }),
+    );
+    assert_eq!(decode_server(encode_server(reply.clone())), Ok(reply));
+    let short = crate::wire::Countersign {
+        item: Bytes::from_static(&[1; 16]),
+        channel: Bytes::from_static(&[2; 16]),
+        statements: vec![Bytes::from_static(&[3; 31])],
+    };
+    assert_eq!(
+        Request::try_from(crate::wire::request::Body::Countersign(short)),
+        Err(WireError::Length {
+            field: "statements",
+            expected: 32,
+            got: 31
+        })
+    );
+}

@@ -20,6 +20,8 @@ pub struct Config {
     pub item_size: u64,
     /// Key packages a device may claim a minute: each is used once and was made by another's work.
     pub claims_per_minute: u32,
+    /// Statements of custody countersigned for a device a minute: each is an Ed25519 signature.
+    pub countersignatures_per_minute: u32,
     /// Requests a guest may make on one connection.
     pub guest_requests: u32,
 }
@@ -39,6 +41,7 @@ impl Default for Config {
             board_invitations: 1_000,
             item_size: 64 << 30,
             claims_per_minute: 200,
+            countersignatures_per_minute: 240,
             guest_requests: 2_000,
         }
     }

@@ -102,6 +102,21 @@ pub(crate) async fn dispatch(
         Request::ItemStatus { token } => {
             ops::item_status::run(network, caller.bulk()?, &token, now).await
         }
+        Request::Countersign {
+            item,
+            channel,
+            statements,
+        } => {
+            let asked = ops::countersign::Asked {
+                item,
+                channel,
+                statements,
+            };
+            ops::countersign::run(network, caller.chat()?, asked, now).await
+        }
+        Request::ItemWithdraw { item, channel } => {
+            ops::item_withdraw::run(network, caller.chat()?, item, channel).await
+        }
     }
 }
 

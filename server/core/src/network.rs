@@ -86,6 +86,7 @@ pub struct Network {
     pub(crate) channels: Channels,
     pub(crate) messages: Rates,
     pub(crate) claims: Rates,
+    pub(crate) countersignatures: Rates,
     pub(crate) tokens: Tokens,
     heads: HeadSigner,
     /// Set by ROOT 1, at the founding or from the store.
@@ -113,6 +114,10 @@ impl Network {
                 config.limits.message_burst,
             ),
             claims: Rates::new(config.claims_per_minute, config.claims_per_minute),
+            countersignatures: Rates::new(
+                config.countersignatures_per_minute,
+                config.countersignatures_per_minute,
+            ),
             tokens: Tokens::new(&token_key),
             heads: HeadSigner::new(key.clone()),
             ledger: OnceLock::new(),

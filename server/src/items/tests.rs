@@ -232,6 +232,39 @@ async fn abandoned_uploads_are_swept_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn what_is_removed_is_gone_also_after_a_crash_in_the_middle() {
+    let (folder, items) = items();
+    let content = content(150);
+    for id in [1, 2, 3] {
+        items.reserve(reservation(id, 150)).await.unwrap();
+        put_all(&items, ItemId([id; 16]), &content).await;
+    }
+    let item = ItemId([1; 16]);
+    assert_eq!(items.root(item).await, Err(ItemsError::NotCommitted));
+    for id in [1, 2] {
+        let item = ItemId([id; 16]);
+        items.commit(item, root(&content)).await.unwrap();
+        assert_eq!(items.root(item).await, Ok(root(&content)));
+    }
+    // Committed, and under way.
+    for id in [1, 3] {
+        let item = ItemId([id; 16]);
+        items.remove(item).await.unwrap();
+        items.remove(item).await.unwrap();
+        assert_eq!(items.status(item).await, Ok(None));
+        assert_eq!(items.root(item).await, Err(ItemsError::NotFound));
+        assert_eq!(items.range(item, 0, 1).await, Err(ItemsError::NotFound));
+        let put = items.put(item, 0, vec![0; 100].into()).await;
+        assert_eq!(put, Err(ItemsError::NotFound));
+    }
+    // A crash after the rename.
+    let path = folder.path().join(ItemId([2; 16]).to_string());
+    fs::rename(&path, path.with_extension(GONE)).unwrap();
+    assert_eq!(items.sweep(UnixMillis(0)), Ok(1));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
 async fn a_damaged_reservation_is_refused_and_kept() {
     let (folder, items) = items();
     items.reserve(reservation(1, 50)).await.unwrap();

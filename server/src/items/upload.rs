@@ -74,17 +74,22 @@ pub fn check_len(reservation: &Reservation, index: u32, bytes: &[u8]) -> Result<
     Ok(())
 }
 
+/// The root of all chunks, if they are there.
+pub fn root_of(reservation: &Reservation, hashes: &[Option<Digest>]) -> Result<Digest, ItemsError> {
+    let mut root = ItemRoot::new(reservation.size, reservation.chunk);
+    for hash in hashes {
+        root.push(hash.as_ref().ok_or(ItemsError::Incomplete)?);
+    }
+    Ok(root.finish())
+}
+
 /// Refuses a root that is not that of all chunks.
 pub fn check_root(
     reservation: &Reservation,
     hashes: &[Option<Digest>],
     root: Digest,
 ) -> Result<(), ItemsError> {
-    let mut found = ItemRoot::new(reservation.size, reservation.chunk);
-    for hash in hashes {
-        found.push(hash.as_ref().ok_or(ItemsError::Incomplete)?);
-    }
-    if found.finish() != root {
+    if root_of(reservation, hashes)? != root {
         return Err(ItemsError::WrongRoot);
     }
     Ok(())

@@ -37,6 +37,14 @@ impl MemoryItems {
 }
 
 impl Held {
+    fn root(&self) -> Digest {
+        let mut root = ItemRoot::new(self.reservation.size, self.reservation.chunk);
+        for chunk in self.chunks.values() {
+            root.push(&chunk_hash(chunk));
+        }
+        root.finish()
+    }
+
     fn status(&self) -> ItemStatus {
         let mut durable = vec![0; bitmap_len(self.reservation.chunks())];
         for index in self.chunks.keys() {
@@ -90,14 +98,24 @@ impl Items for MemoryItems {
         if held.chunks.len() as u64 != held.reservation.chunks() {
             return Err(ItemsError::Incomplete);
         }
-        let mut found = ItemRoot::new(held.reservation.size, held.reservation.chunk);
-        for chunk in held.chunks.values() {
-            found.push(&chunk_hash(chunk));
-        }
-        if found.finish() != root {
+        if held.root() != root {
             return Err(ItemsError::WrongRoot);
         }
         held.committed = true;
+        Ok(())
+    }
+
+    async fn root(&self, item: ItemId) -> Result<Digest, ItemsError> {
+        let items = self.lock();
+        let held = items.get(&item).ok_or(ItemsError::NotFound)?;
+        match held.committed {
+            true => Ok(held.root()),
+            false => Err(ItemsError::NotCommitted),
+        }
+    }
+
+    async fn remove(&self, item: ItemId) -> Result<(), ItemsError> {
+        self.lock().remove(&item);
         Ok(())
     }
 

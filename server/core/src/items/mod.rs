@@ -91,6 +91,15 @@ pub trait Items: Send + Sync + 'static {
     /// Errors: [`ItemsError::NotFound`], [`ItemsError::Incomplete`], [`ItemsError::WrongRoot`].
     async fn commit(&self, item: ItemId, root: Digest) -> Result<(), ItemsError>;
 
+    /// Root over the chunks of a committed item.
+    ///
+    /// Errors: [`ItemsError::NotFound`], [`ItemsError::NotCommitted`].
+    async fn root(&self, item: ItemId) -> Result<Digest, ItemsError>;
+
+    /// Removes it, committed or not; from the return on nothing of it is read. Removing what is not
+    /// there is no error.
+    async fn remove(&self, item: ItemId) -> Result<(), ItemsError>;
+
     /// Up to `length` bytes from `offset`, fewer only at the end.
     ///
     /// Errors: [`ItemsError::NotFound`], [`ItemsError::NotCommitted`], [`ItemsError::Shape`] if the

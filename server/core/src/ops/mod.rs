@@ -7,6 +7,7 @@
 pub(crate) mod answer_request;
 pub(crate) mod append;
 pub(crate) mod claim_key_packages;
+pub(crate) mod countersign;
 pub(crate) mod drop_welcome;
 pub(crate) mod found_channel;
 pub(crate) mod get_sealed;
@@ -17,6 +18,7 @@ pub(crate) mod item_put;
 pub(crate) mod item_reserve;
 pub(crate) mod item_status;
 pub(crate) mod item_token;
+pub(crate) mod item_withdraw;
 pub(crate) mod ledger_read;
 pub(crate) mod ledger_submit;
 pub(crate) mod list_requests;
@@ -33,11 +35,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use plenary_proto::{
-    ids::{ChannelId, DeviceId, MemberId},
+    ids::{ChannelId, DeviceId, ItemId, MemberId},
     limits,
 };
 
-use crate::{channels::Group, error::OpError, network::Network};
+use crate::{
+    channels::Group, error::OpError, items::Reservation, network::Network, session::DeviceCaller,
+};
 
 /// How long a request for admission and its answer are kept: a Board meets once a month.
 pub(crate) const REQUEST_KEPT_MS: u64 = 60 * 24 * 3600 * 1000;
@@ -87,4 +91,20 @@ async fn group_of(
         Ok(_) | Err(OpError::NotFound(_)) => not_allowed("this device is not in the channel"),
         Err(error) => Err(error),
     }
+}
+
+/// What is known of an item, for a device in the channel that it was handed over in.
+async fn held_in(
+    network: &Network,
+    caller: &DeviceCaller,
+    item: ItemId,
+    channel: ChannelId,
+) -> Result<Reservation, OpError> {
+    group_of(network, channel, caller.device()).await?;
+    let status = network.items.status(item).await?;
+    let held = status.ok_or(OpError::NotFound("there is no such item"))?;
+    if held.reservation.channel != channel {
+        return not_allowed("the item was handed over in another channel");
+    }
+    Ok(held.reservation)
 }

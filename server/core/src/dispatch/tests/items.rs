@@ -1,7 +1,10 @@
 //! ItemToken on chat; the rest on bulk.
 
 use bytes::Bytes;
-use plenary_certs::item_root::{ItemRoot, chunk_hash};
+use plenary_certs::{
+    custody::{Countersignature, check_countersignature},
+    item_root::{ItemRoot, chunk_hash},
+};
 use plenary_proto::{
     ids::{ChannelId, Digest, ItemId},
     reply::Reply,
@@ -222,5 +225,114 @@ fn chunks_of_a_wrong_shape_are_refused() {
         };
         let result = rig.call(&line, request);
         assert!(matches!(result, Err(OpError::Malformed(_))), "{result:?}");
+    }
+}
+
+/// Put up whole by 10.
+fn committed(rig: &Rig) {
+    let up = token(rig, 10, OPEN, Right::Put { size: SIZE }).unwrap();
+    let line = bulk(10);
+    reserve(rig, &line, &up, SIZE).unwrap();
+    (0..3).for_each(|index| drop(put(rig, &line, index).unwrap()));
+    commit(rig, &line, root()).unwrap();
+}
+
+fn countersign(rig: &Rig, n: u8, channel: ChannelId, ids: &[u8]) -> Result<Reply, OpError> {
+    let request = Request::Countersign {
+        item: ITEM,
+        channel,
+        statements: ids.iter().map(|id| Digest([*id; 32])).collect(),
+    };
+    rig.ask(n, request)
+}
+
+#[test]
+fn statements_of_custody_are_countersigned_for_who_may_fetch_and_while_it_is_there() {
+    let mut rig = rig();
+    assert!(matches!(
+        countersign(&rig, 1, OPEN, &[1]),
+        Err(OpError::NotFound(_))
+    ));
+    let up = token(&rig, 10, OPEN, Right::Put { size: SIZE }).unwrap();
+    reserve(&rig, &bulk(10), &up, SIZE).unwrap();
+    let early = countersign(&rig, 10, OPEN, &[1]);
+    assert!(matches!(early, Err(OpError::NotFound(_))), "{early:?}");
+    committed(&rig);
+
+    let network = rig.network.id();
+    let key = rig.network.public_key();
+    for n in [1, 10] {
+        let Ok(Reply::Countersigned {
+            root: held,
+            time,
+            signatures,
+        }) = countersign(&rig, n, OPEN, &[1, 2])
+        else {
+            panic!("not countersigned");
+        };
+        assert_eq!((held, time, signatures.len()), (root(), NOW, 2));
+        for (id, signature) in [1u8, 2].iter().zip(signatures) {
+            let word = Countersignature { time, signature };
+            let check = |id: u8, root: Digest| {
+                check_countersignature(&key, network, ITEM, &Digest([id; 32]), &root, &word)
+            };
+            assert_eq!(check(*id, root()), Ok(()));
+            assert!(check(3, root()).is_err() && check(*id, Digest([0; 32])).is_err());
+        }
+    }
+    not_allowed(countersign(&rig, 11, OPEN, &[1]));
+    rig.open_channel(DIRECT, &mut rig.peer(10));
+    not_allowed(countersign(&rig, 10, DIRECT, &[1]));
+    for ids in [&[][..], &[1, 1]] {
+        let result = countersign(&rig, 1, OPEN, ids);
+        assert!(matches!(result, Err(OpError::Malformed(_))), "{result:?}");
+    }
+    let many: Vec<u8> = (0..17).collect();
+    assert!(matches!(
+        countersign(&rig, 1, OPEN, &many),
+        Err(OpError::TooLarge { .. })
+    ));
+    let limited = (0..100).find_map(|_| countersign(&rig, 1, OPEN, &many[..16]).err());
+    assert!(
+        matches!(limited, Some(OpError::RateLimited { .. })),
+        "{limited:?}"
+    );
+    let statements = vec![Digest([1; 32])];
+    not_allowed(rig.call(
+        &bulk(1),
+        Request::Countersign {
+            item: ITEM,
+            channel: OPEN,
+            statements,
+        },
+    ));
+}
+
+#[test]
+fn an_item_is_withdrawn_by_who_put_it_up() {
+    let rig = rig();
+    let withdraw = |n| {
+        rig.ask(
+            n,
+            Request::ItemWithdraw {
+                item: ITEM,
+                channel: OPEN,
+            },
+        )
+    };
+    assert_eq!(withdraw(10), Ok(Reply::Done));
+    committed(&rig);
+    let down = token(&rig, 1, OPEN, Right::Get).unwrap();
+    not_allowed(withdraw(11));
+    not_allowed(withdraw(1));
+    assert_eq!(get(&rig, 1, &down, 0, 100).unwrap(), CHUNKS.concat());
+    assert_eq!(withdraw(10), Ok(Reply::Done));
+    assert_eq!(withdraw(10), Ok(Reply::Done));
+    for gone in [
+        get(&rig, 1, &down, 0, 1).map(drop),
+        token(&rig, 1, OPEN, Right::Get).map(drop),
+        countersign(&rig, 10, OPEN, &[1]).map(drop),
+    ] {
+        assert!(matches!(gone, Err(OpError::NotFound(_))), "{gone:?}");
     }
 }

@@ -53,3 +53,6 @@
 //! **Pushes of large records carry no bytes** (no MLS message is empty). A commit of a thousand hybrid
 //! leaves has a megabyte; pushed to everybody it would overrun every queue at once. It is read, on
 //! whichever connection, in parts.
+//!
+//! **A withdrawn item leaves nothing.** No tombstone: the folder holds what there is. The proof that
+//! it was here and was taken back is the countersigned statement of custody in the channel.

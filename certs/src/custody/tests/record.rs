@@ -221,7 +221,7 @@ fn a_gap_is_told_and_what_follows_it_taken() {
     whole.add(lost.clone(), &board.ledger).unwrap();
     let after = next(&whole, 12, Act::Exported, &board);
     let mut record = begun(&board);
-    assert_eq!(record.add(after.clone(), &board.ledger), Ok(Added::New));
+    assert_eq!(record.add(after, &board.ledger), Ok(Added::New));
     assert_eq!(record.missing().collect::<Vec<_>>(), [&lost.id()]);
     // Too late for it: its device has gone on.
     assert_eq!(

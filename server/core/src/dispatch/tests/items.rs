@@ -248,7 +248,7 @@ fn countersign(rig: &Rig, n: u8, channel: ChannelId, ids: &[u8]) -> Result<Reply
 
 #[test]
 fn statements_of_custody_are_countersigned_for_who_may_fetch_and_while_it_is_there() {
-    let mut rig = rig();
+    let rig = rig();
     assert!(matches!(
         countersign(&rig, 1, OPEN, &[1]),
         Err(OpError::NotFound(_))

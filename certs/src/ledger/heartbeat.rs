@@ -1,7 +1,8 @@
 //! HEARTBEAT: a short-lived word that a ledger head is the newest one.
 //!
 //! It lies beside the log and only the newest counts. It is signed by a heartbeat key of ROOT,
-//! on a machine away from the server.
+//! on a machine away from the server. What follows from it, or from its absence, says
+//! [`super::Freshness`].
 
 use std::time::Duration;
 
@@ -13,12 +14,21 @@ use super::{CborError, Ledger};
 use crate::{
     cbor::{self, cbor_struct},
     signing::{self, SigningKey},
+    text::{self, TextError},
 };
 
 const TAG: &[u8] = b"plenary heartbeat v1\0";
 
 /// How long a heartbeat says something.
 pub const HEARTBEAT_LIFE: Duration = Duration::from_secs(72 * 3600);
+
+/// A clock may be an hour off; what is dated later than that is refused.
+const EARLY_MS: u64 = 3_600_000;
+
+/// Bytes of a heartbeat: it has some 190.
+pub const HEARTBEAT_BYTES: usize = 512;
+
+const HEADER: &str = "plenary heartbeat v1";
 
 /// A ledger head as the heartbeat's machine knew it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +47,8 @@ pub struct Heartbeat {
 pub enum HeartbeatError {
     #[error("malformed heartbeat: {0}")]
     Malformed(#[from] CborError),
+    #[error(transparent)]
+    Text(#[from] TextError),
     #[error("a heartbeat of another network, {0}")]
     OtherNetwork(NetworkId),
     #[error("not signed by a heartbeat key in force: {0}")]
@@ -47,8 +59,8 @@ pub enum HeartbeatError {
     Behind { named: LedgerSeq, ours: LedgerSeq },
     #[error("the heartbeat names another ledger at {}: proof of a fork", at.0)]
     Fork { at: LedgerSeq },
-    #[error("the heartbeat is from {}, more than 72 hours ago or yet to come", time.0)]
-    Stale { time: UnixMillis },
+    #[error("the heartbeat's time, {}, is yet to come: the clock here or there is wrong", time.0)]
+    Early { time: UnixMillis },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,11 +107,26 @@ impl Heartbeat {
         })
     }
 
-    /// Reads a heartbeat and holds it against a ledger and the clock.
+    /// Reads a heartbeat and holds it against a ledger and the clock. One that is old is good all
+    /// the same: what it vouched for then, it vouched for.
     ///
     /// # Errors
     /// Any [`HeartbeatError`].
     pub fn verify(bytes: &[u8], ledger: &Ledger, now: UnixMillis) -> Result<Self, HeartbeatError> {
+        let heartbeat = Self::recall(bytes, ledger)?;
+        if heartbeat.time > now.plus(EARLY_MS) {
+            return Err(HeartbeatError::Early {
+                time: heartbeat.time,
+            });
+        }
+        Ok(heartbeat)
+    }
+
+    /// The same of one that was held against the clock before: from one's own store.
+    ///
+    /// # Errors
+    /// Any [`HeartbeatError`] but [`HeartbeatError::Early`].
+    pub fn recall(bytes: &[u8], ledger: &Ledger) -> Result<Self, HeartbeatError> {
         let Sealed {
             said,
             key,
@@ -116,11 +143,6 @@ impl Heartbeat {
         }
         signing::verify(&key, &to_be_signed(&said), &signature)
             .map_err(|_| HeartbeatError::BadSignature)?;
-        // A clock may be an hour off.
-        let early = said.time > now.plus(3_600_000);
-        if early || now > said.time.plus(HEARTBEAT_LIFE.as_millis() as u64) {
-            return Err(HeartbeatError::Stale { time: said.time });
-        }
         let head = LedgerHead {
             seq: said.seq,
             hash: said.hash,
@@ -137,6 +159,24 @@ impl Heartbeat {
                 ours: ledger.head().seq,
             }),
         }
+    }
+
+    /// Whether it takes the place of another one: a later word about at least as long a ledger.
+    pub fn replaces(&self, other: &Self) -> bool {
+        self.time > other.time && self.head.seq >= other.head.seq
+    }
+
+    /// Signed bytes as the text of a file, for who gets them by another way than the server.
+    pub fn to_text(bytes: &[u8]) -> String {
+        text::print(HEADER, bytes)
+    }
+
+    /// The signed bytes of such a file. Nothing is verified here.
+    ///
+    /// # Errors
+    /// [`HeartbeatError::Text`].
+    pub fn parse_text(file: &str) -> Result<Vec<u8>, HeartbeatError> {
+        Ok(text::parse(HEADER, file)?)
     }
 }
 

@@ -15,6 +15,7 @@ mod apply;
 mod body;
 mod error;
 mod found;
+mod freshness;
 mod heartbeat;
 mod kind;
 mod root;
@@ -41,7 +42,8 @@ pub use body::{
 };
 pub use error::LedgerError;
 pub use found::found;
-pub use heartbeat::{HEARTBEAT_LIFE, Heartbeat, HeartbeatError};
+pub use freshness::Freshness;
+pub use heartbeat::{HEARTBEAT_BYTES, HEARTBEAT_LIFE, Heartbeat, HeartbeatError};
 pub use kind::{Kind, Subject, Target};
 pub use root::{BOARD, Person, Recovery, Root, RootError, Thresholds};
 pub use signed::{
@@ -210,6 +212,11 @@ impl Ledger {
     /// The ROOT in force; `None` in an empty ledger.
     pub fn root(&self) -> Option<&Root> {
         self.state.roots.latest()
+    }
+
+    /// Every ROOT there was, oldest first, with the position that put it in force.
+    pub fn roots(&self) -> impl DoubleEndedIterator<Item = &(LedgerSeq, Root)> {
+        self.state.roots.iter()
     }
 
     /// The version of the ROOT in force; 0 in an empty ledger.

@@ -1,19 +1,18 @@
-//! A Board key in a file, sealed with a passphrase: Argon2id (RFC 9106) and ChaCha20-Poly1305.
+//! The key of a person on the Board, in a sealed file.
 
-use argon2::{Algorithm, Argon2, Params, Version};
 use plenary_proto::ids::{MemberId, PublicKey};
 use ring::rand::SecureRandom;
-use zeroize::Zeroizing;
 
-use crate::{
-    cbor::{self, Bytes, CborError, cbor_struct},
-    seal::{self, SealError},
-    signing::{KeyError, SigningKey},
-    text::{self, TextError},
+use super::{
+    Cost, KeyFileError,
+    sealed_key::{self, Sort},
 };
+use crate::{cbor::CborError, signing::SigningKey};
 
-const HEADER: &str = "plenary board key v1";
-const TAG: &[u8] = b"plenary board key v1\0";
+const SORT: Sort = Sort {
+    header: "plenary board key v1",
+    tag: b"plenary board key v1\0",
+};
 
 /// A person's key on the Board.
 #[derive(Debug)]
@@ -23,94 +22,6 @@ pub struct BoardKey {
     /// The key.
     pub key: SigningKey,
 }
-
-/// What one guess at the passphrase costs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cost {
-    /// Memory in KiB.
-    pub memory_kib: u32,
-    /// Passes over it.
-    pub passes: u32,
-    /// Lanes.
-    pub lanes: u32,
-}
-
-impl Default for Cost {
-    /// RFC 9106, section 4, the second recommendation: 64 MiB, 3 passes, 4 lanes.
-    fn default() -> Self {
-        Self {
-            memory_kib: 64 * 1024,
-            passes: 3,
-            lanes: 4,
-        }
-    }
-}
-
-impl Cost {
-    /// The least there is: for tests only.
-    pub const LEAST: Self = Self {
-        memory_kib: 8,
-        passes: 1,
-        lanes: 1,
-    };
-
-    /// Beyond this a file wants to exhaust the machine that opens it.
-    const MOST: Self = Self {
-        memory_kib: 1024 * 1024,
-        passes: 16,
-        lanes: 16,
-    };
-
-    fn bearable(&self) -> bool {
-        self.memory_kib <= Self::MOST.memory_kib
-            && self.passes <= Self::MOST.passes
-            && self.lanes <= Self::MOST.lanes
-    }
-}
-
-/// Why a key file was not made or does not open.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the messages say it")]
-pub enum KeyFileError {
-    #[error("an empty passphrase protects nothing")]
-    EmptyPassphrase,
-    #[error(transparent)]
-    Text(#[from] TextError),
-    #[error("malformed key file: {0}")]
-    Malformed(#[from] CborError),
-    #[error("the key file asks for more work than any Plenary file does: {0:?}")]
-    Cost(Cost),
-    #[error("wrong passphrase (or the key file was altered)")]
-    WrongPassphrase,
-    #[error(transparent)]
-    Key(#[from] KeyError),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Header {
-    member: MemberId,
-    public: PublicKey,
-    memory_kib: u32,
-    passes: u32,
-    lanes: u32,
-    salt: Bytes,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct File {
-    header: Header,
-    sealed: Bytes,
-}
-
-cbor_struct!(Header {
-    member,
-    public,
-    memory_kib,
-    passes,
-    lanes,
-    salt
-});
-cbor_struct!(File { header, sealed });
 
 impl BoardKey {
     /// A fresh key for a person.
@@ -132,23 +43,8 @@ impl BoardKey {
         cost: Cost,
         random: &dyn SecureRandom,
     ) -> Result<String, KeyFileError> {
-        let mut salt = vec![0; 16];
-        random.fill(&mut salt).map_err(|_| KeyError::Random)?;
-        let header = Header {
-            member: self.member,
-            public: self.key.public(),
-            memory_kib: cost.memory_kib,
-            passes: cost.passes,
-            lanes: cost.lanes,
-            salt: Bytes(salt),
-        };
-        let stretched = stretch(passphrase, &header)?;
-        let sealed = seal::seal(&stretched, &aad(&header), self.key.seed(), random);
-        let file = File {
-            header,
-            sealed: Bytes(sealed.map_err(|_| KeyError::Random)?),
-        };
-        Ok(text::print(HEADER, &cbor::encode(&file)))
+        let content = (Some(self.member), &self.key);
+        sealed_key::seal(SORT, content, passphrase, cost, random)
     }
 
     /// Opens the text of a file.
@@ -156,21 +52,9 @@ impl BoardKey {
     /// # Errors
     /// Any [`KeyFileError`].
     pub fn open(file: &str, passphrase: &str) -> Result<Self, KeyFileError> {
-        let File { header, sealed } = read(file)?;
-        let stretched = stretch(passphrase, &header)?;
-        let seed =
-            seal::open(&stretched, &aad(&header), &sealed.0).map_err(|error| match error {
-                SealError::Random | SealError::Open => KeyFileError::WrongPassphrase,
-            })?;
-        let seed: Zeroizing<[u8; 32]> = <[u8; 32]>::try_from(&seed[..])
-            .map(Zeroizing::new)
-            .map_err(|_| KeyError::Seed)?;
-        let key = SigningKey::from_seed(&seed)?;
-        if key.public() != header.public {
-            return Err(KeyError::Seed.into());
-        }
+        let (member, key) = sealed_key::open(SORT, file, passphrase)?;
         Ok(Self {
-            member: header.member,
+            member: member.ok_or_else(nobody_s)?,
             key,
         })
     }
@@ -178,51 +62,24 @@ impl BoardKey {
     /// Whose key a file holds, and its public half, without the passphrase. Not authenticated.
     ///
     /// # Errors
-    /// [`KeyFileError::Text`], [`KeyFileError::Malformed`], [`KeyFileError::Cost`].
+    /// [`KeyFileError::Text`], [`KeyFileError::Malformed`].
     pub fn peek(file: &str) -> Result<(MemberId, PublicKey), KeyFileError> {
-        let File { header, .. } = read(file)?;
-        Ok((header.member, header.public))
+        let (member, key) = sealed_key::peek(SORT, file)?;
+        Ok((member.ok_or_else(nobody_s)?, key))
     }
 }
 
-fn read(file: &str) -> Result<File, KeyFileError> {
-    let file: File = cbor::decode(&text::parse(HEADER, file)?)?;
-    Ok(file)
-}
-
-fn stretch(passphrase: &str, header: &Header) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
-    if passphrase.is_empty() {
-        return Err(KeyFileError::EmptyPassphrase);
-    }
-    let cost = Cost {
-        memory_kib: header.memory_kib,
-        passes: header.passes,
-        lanes: header.lanes,
-    };
-    if !cost.bearable() {
-        return Err(KeyFileError::Cost(cost));
-    }
-    let mut key = Zeroizing::new([0; 32]);
-    Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(key.len()))
-        .and_then(|params| {
-            Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into(
-                passphrase.as_bytes(),
-                &header.salt.0,
-                &mut *key,
-            )
-        })
-        .map_err(|_| KeyFileError::Cost(cost))?;
-    Ok(key)
-}
-
-fn aad(header: &Header) -> Vec<u8> {
-    [TAG, &cbor::encode(header)].concat()
+fn nobody_s() -> CborError {
+    CborError::Shape("a Board key that is nobody's".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::testing::{board_key, member_id};
+    use crate::{
+        ledger::testing::{board_key, member_id},
+        text,
+    };
     use ring::rand::SystemRandom;
 
     fn sealed(cost: Cost) -> Result<String, KeyFileError> {
@@ -258,11 +115,11 @@ mod tests {
 
     #[test]
     fn every_altered_byte_is_noticed() {
-        let bytes = text::parse(HEADER, &sealed(Cost::LEAST).unwrap()).unwrap();
+        let bytes = text::parse(SORT.header, &sealed(Cost::LEAST).unwrap()).unwrap();
         for at in 0..bytes.len() {
             let mut altered = bytes.clone();
             altered[at] ^= 1;
-            let file = text::print(HEADER, &altered);
+            let file = text::print(SORT.header, &altered);
             assert!(BoardKey::open(&file, "correct horse").is_err(), "{at}");
         }
     }

@@ -8,10 +8,14 @@
 //!   signed statements, to the server
 //! ```
 
+mod heartbeat_key;
 mod key;
 mod request;
+mod sealed_key;
 mod words;
 
-pub use key::{BoardKey, Cost, KeyFileError};
+pub use heartbeat_key::HeartbeatKey;
+pub use key::BoardKey;
 pub use request::{Request, RequestError, SignatureFile, combine};
+pub use sealed_key::{Cost, KeyFileError};
 pub use words::describe;

@@ -222,6 +222,8 @@ pub enum Reply {
         /// By its identity key, in the order asked.
         signatures: Vec<Signature>,
     },
+    /// To `GetHeartbeat`: the newest one, as signed; `None`: there is none.
+    Heartbeat(Option<Bytes>),
 }
 
 /// A request for admission that waits.
@@ -301,6 +303,8 @@ pub enum Push {
     KeyPackages(u32),
     /// A request for admission waits for the Board.
     AdmissionRequest,
+    /// A newer heartbeat than the one before, as signed.
+    Heartbeat(Bytes),
     /// The server closes this connection.
     Bye {
         /// For people.

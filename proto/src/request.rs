@@ -205,6 +205,10 @@ pub enum Request {
         /// Where it was handed over: the caller must be in it.
         channel: ChannelId,
     },
+    /// A heartbeat, as its machine signed it: kept if newer than the one before.
+    PutHeartbeat(Bytes),
+    /// The newest heartbeat.
+    GetHeartbeat,
 }
 
 /// What an append carries.

@@ -247,6 +247,9 @@ impl From<Reply> for Body {
                 durable,
                 committed,
             }),
+            Reply::Heartbeat(signed) => Body::Heartbeat(wire::Heartbeat {
+                signed: signed.unwrap_or_default(),
+            }),
             Reply::ItemRange { offset, bytes } => {
                 Body::ItemRange(wire::ItemRange { offset, bytes })
             }
@@ -353,6 +356,7 @@ impl TryFrom<Body> for Reply {
                 durable: state.durable,
                 committed: state.committed,
             },
+            Body::Heartbeat(heartbeat) => Self::Heartbeat(optional(heartbeat.signed)),
             Body::ItemRange(range) => Self::ItemRange {
                 offset: range.offset,
                 bytes: range.bytes,
@@ -407,6 +411,7 @@ impl From<Push> for PushBody {
             }),
             Push::KeyPackages(count) => PushBody::KeyPackages(wire::Count { count }),
             Push::AdmissionRequest => PushBody::AdmissionRequest(wire::Empty {}),
+            Push::Heartbeat(signed) => PushBody::Heartbeat(wire::Heartbeat { signed }),
             Push::Bye {
                 reason,
                 retry_after_ms,
@@ -431,6 +436,7 @@ impl TryFrom<PushBody> for Push {
             PushBody::Welcome(only) => Self::Welcome(fixed("channel", &only.channel)?),
             PushBody::KeyPackages(count) => Self::KeyPackages(count.count),
             PushBody::AdmissionRequest(_) => Self::AdmissionRequest,
+            PushBody::Heartbeat(heartbeat) => Self::Heartbeat(heartbeat.signed),
             PushBody::Bye(bye) => Self::Bye {
                 reason: bye.reason,
                 retry_after_ms: bye.retry_after_ms,

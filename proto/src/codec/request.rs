@@ -205,6 +205,8 @@ impl From<Request> for Body {
                 item: bytes(&item),
                 channel: bytes(&channel),
             }),
+            Request::PutHeartbeat(signed) => Body::PutHeartbeat(wire::Heartbeat { signed }),
+            Request::GetHeartbeat => Body::GetHeartbeat(wire::Empty {}),
         }
     }
 }
@@ -321,6 +323,8 @@ impl TryFrom<Body> for Request {
                 item: fixed("item", &only.item)?,
                 channel: fixed("channel", &only.channel)?,
             },
+            Body::PutHeartbeat(heartbeat) => Self::PutHeartbeat(heartbeat.signed),
+            Body::GetHeartbeat(_) => Self::GetHeartbeat,
         })
     }
 }

@@ -79,6 +79,22 @@ fn what_is_missing_or_of_wrong_length_is_named() {
 }
 
 #[test]
+fn heartbeats_round_trip() {
+    let signed = Bytes::from_static(b"signed");
+    for request in [Request::PutHeartbeat(signed.clone()), Request::GetHeartbeat] {
+        let frame = ClientFrame::Request(RequestId(7), request);
+        assert_eq!(decode_client(encode_client(frame.clone())), Ok(frame));
+    }
+    for frame in [
+        ServerFrame::Reply(RequestId(7), Ok(Reply::Heartbeat(None))),
+        ServerFrame::Reply(RequestId(7), Ok(Reply::Heartbeat(Some(signed.clone())))),
+        ServerFrame::Push(Push::Heartbeat(signed)),
+    ] {
+        assert_eq!(decode_server(encode_server(frame.clone())), Ok(frame));
+    }
+}
+
+#[test]
 fn parts_join_in_order_only() {
     let frame = encode_client(append(vec![5; 100_000]));
     assert!(parts(&frame, frame.len()).is_none());

@@ -117,6 +117,10 @@ pub(crate) async fn dispatch(
         Request::ItemWithdraw { item, channel } => {
             ops::item_withdraw::run(network, caller.chat()?, item, channel).await
         }
+        Request::PutHeartbeat(signed) => {
+            ops::put_heartbeat::run(network, caller.device()?, signed, now).await
+        }
+        Request::GetHeartbeat => ops::get_heartbeat::run(network).await,
     }
 }
 

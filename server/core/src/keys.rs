@@ -25,6 +25,11 @@ pub(crate) fn ledger(seq: LedgerSeq) -> Bytes {
     join(LEDGER, &[&seq.0.to_be_bytes()])
 }
 
+/// The newest heartbeat.
+pub(crate) fn heartbeat() -> Bytes {
+    Bytes::from_static(b"heartbeat")
+}
+
 /// An invitation.
 pub(crate) fn invitation(id: InvitationId) -> Bytes {
     join(INVITATIONS, &[id.as_bytes()])
@@ -72,6 +77,7 @@ mod tests {
 
     #[test]
     fn names_are_pinned() {
+        assert_eq!(heartbeat(), "heartbeat");
         assert_eq!(ledger(LedgerSeq(258)), b"ledger/\0\0\0\0\0\0\x01\x02"[..]);
         assert_eq!(
             invitation(InvitationId(*b"0123456789abcdef")),

@@ -31,6 +31,10 @@
 //! **The ledger is written one statement at a time**, durable first, in memory second. Whoever is
 //! dropped between the two leaves a statement in the store that the next submission takes in first.
 //!
+//! **Heartbeats are written under the ledger writer.** So `put_if` serves as the design's `put_max`:
+//! nobody else writes the key meanwhile, and "newer" is a comparison that only this place makes. No
+//! store has to know what a heartbeat is.
+//!
 //! **Founding.** Nobody can authenticate to a server without a ledger. So the operator hands the
 //! founder an invitation like any other, valid until the first device is stated. The server takes
 //! whatever ROOT 1 comes with it: participants do not trust it for that, they pin ROOT 1 by theirs.

@@ -3,6 +3,7 @@
 mod admission;
 mod channels;
 mod fence;
+mod heartbeat;
 mod items;
 mod ledger;
 mod packages;

@@ -12,10 +12,13 @@
 //! stored before; what is shown is stored first.
 //!
 //! One file a concern, each an `impl Engine`: [`sync`] (ledger first, then channels), [`entering`],
-//! [`reading`], [`outgoing`], [`upkeep`] (fence, additions), [`roster`] (names).
+//! [`reading`], [`outgoing`], [`upkeep`] (fence, additions), [`roster`] (names), [`heartbeat`] and
+//! [`horizon`] (whom this device seals to).
 
 pub(crate) mod alarm;
 mod entering;
+mod heartbeat;
+mod horizon;
 pub(crate) mod mls;
 mod outgoing;
 mod reading;
@@ -30,7 +33,7 @@ mod tests;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use plenary_certs::{
-    ledger::Standing,
+    ledger::{Freshness, Standing},
     mls::{auth_data::AuthData, judge::LedgerHandle},
     signing::SigningKey,
 };
@@ -127,6 +130,15 @@ pub enum Event {
     Names,
     /// A request for admission waits for the Board.
     AdmissionRequest,
+    /// Nobody vouches any more that the ledger is the newest one, or somebody does again.
+    Heartbeat(Freshness),
+    /// What is queued in a channel waits.
+    Held {
+        /// Where.
+        channel: ChannelId,
+        /// Why, and for what.
+        reason: String,
+    },
     /// Something that must not happen: show it.
     Alarm {
         /// Where, if in a channel.
@@ -152,6 +164,7 @@ enum Waiting {
     Message(ChannelId, ClientId),
     Change(ChannelId, ClientId),
     Packages(ChannelId),
+    Heartbeat,
     Forget,
     Call,
 }
@@ -177,6 +190,8 @@ struct Channel {
     stuck: bool,
     /// Reading waits for a longer ledger.
     needs_ledger: bool,
+    /// Why what is queued waits.
+    held: Option<horizon::Held>,
 }
 
 impl Channel {
@@ -193,6 +208,7 @@ impl Channel {
             look_for_missing: true,
             stuck: false,
             needs_ledger: false,
+            held: None,
         }
     }
 
@@ -216,6 +232,7 @@ pub(crate) struct Engine {
     /// The time of the newest input.
     clock: UnixMillis,
     roster: Roster,
+    beat: heartbeat::Beat,
     channels: BTreeMap<ChannelId, Channel>,
     online: bool,
     server: Option<Hello>,
@@ -240,7 +257,8 @@ impl Engine {
             .map(|row| (row.id, Channel::new(row)))
             .collect();
         let roster = Roster::load(&store)?;
-        Ok(Self {
+        let beat = heartbeat::Beat::load(&store)?;
+        let mut engine = Self {
             store,
             identity,
             ledger,
@@ -249,6 +267,7 @@ impl Engine {
             random,
             clock: UnixMillis(0),
             roster,
+            beat,
             channels,
             online: false,
             server: None,
@@ -257,7 +276,9 @@ impl Engine {
             next_request: 1,
             waiting: HashMap::new(),
             out: VecDeque::new(),
-        })
+        };
+        engine.recall_heartbeat();
+        Ok(engine)
     }
 
     /// The next thing to do; `None` until the next input.
@@ -306,6 +327,7 @@ impl Engine {
             }
             Waiting::Change(channel, change) => self.change_answered(now, channel, change, reply),
             Waiting::Packages(channel) => self.packages_claimed(now, channel, reply),
+            Waiting::Heartbeat => self.heartbeat_came(now, reply),
             Waiting::Forget => Ok(()),
         }
     }
@@ -336,6 +358,7 @@ impl Engine {
                 self.event(Event::AdmissionRequest);
                 Ok(())
             }
+            Push::Heartbeat(signed) => self.take_heartbeat(now, signed),
             Push::Bye { .. } => Ok(()),
         }
     }
@@ -359,6 +382,7 @@ impl Engine {
             self.names_at = now.plus(NAMES_AGAIN_MS);
             self.ask_names();
         }
+        self.watch_heartbeat(now);
         for channel in self.channel_ids() {
             self.advance(now, channel)?;
         }
@@ -522,6 +546,7 @@ impl From<GroupError> for Error {
             GroupError::Judged(JudgeError::LedgerAhead { .. } | JudgeError::Fenced(_)) => {
                 ErrorKind::Unavailable
             }
+            GroupError::Beyond(_) => ErrorKind::NotAllowed,
             GroupError::Judged(_) | GroupError::Invalid(_) | GroupError::OtherEpoch => {
                 ErrorKind::Integrity
             }

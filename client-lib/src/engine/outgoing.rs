@@ -79,8 +79,12 @@ impl Engine {
             return Ok(());
         }
         let Some(row) = self.store.next_outgoing(id)? else {
+            self.let_go(id);
             return Ok(());
         };
+        if self.held_back(now, id, &row)? {
+            return Ok(());
+        }
         let epoch = self.group(id)?.epoch();
         let sealed = match row.sealed {
             // The same bytes again: the server tells a repeat by the client id.
@@ -136,7 +140,11 @@ impl Engine {
             let padded = envelope
                 .seal_form()
                 .map_err(|error| Error::new(ErrorKind::TooLarge, error.to_string()))?;
+            let horizon = engine.horizon(now);
             let group = engine.group(id)?;
+            if let Some(device) = group.beyond(&horizon, now) {
+                return Err(GroupError::Beyond(device).into());
+            }
             let bytes = group.seal(&data, &padded)?;
             group.save()?;
             let sealed = SealedRow {

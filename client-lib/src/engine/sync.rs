@@ -42,6 +42,7 @@ impl Engine {
             self.event(Event::Offline);
         }
         self.server = None;
+        self.beat.disconnected();
         // What was to be sent is asked for again after the next connection.
         self.out
             .retain(|output| !matches!(output, Output::Send(..)));
@@ -182,6 +183,7 @@ impl Engine {
             );
             return Ok(());
         }
+        self.heartbeat_again(now)?;
         if !self.online {
             self.go_online();
         }

@@ -124,6 +124,7 @@ impl Engine {
             return Ok(Vec::new());
         }
         let inside = group.devices();
+        let horizon = self.horizon(now);
         Ok(self.ledger.read(|ledger| {
             let at = ledger.head().seq;
             let entitled = |of| match rule {
@@ -142,6 +143,7 @@ impl Engine {
                 .devices()
                 .filter(|device| !inside.contains(&device.id))
                 .filter(|device| ledger.standing(device.id, at, now) == Standing::Live)
+                .filter(|device| horizon.accepts(ledger, device.id, now))
                 .filter(|device| device.member == member || entitled(device.member))
                 .map(|device| device.id)
                 .take(BATCH)

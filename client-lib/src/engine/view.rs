@@ -41,6 +41,7 @@ impl Engine {
                     | Waiting::Welcomes
                     | Waiting::Watch(_)
                     | Waiting::Read(_)
+                    | Waiting::Heartbeat
             )
         });
         self.online

@@ -14,6 +14,7 @@ use plenary_certs::mls::{
 use plenary_proto::ids::{ChannelId, DeviceId, Epoch, MemberId, UnixMillis};
 
 use super::{Config, GroupError, storage::Groups};
+use crate::engine::horizon::Horizon;
 
 /// A group in memory. What it is on disk is what was saved last.
 pub(crate) struct Group {
@@ -141,6 +142,16 @@ impl Group {
             .group
             .group_info_message_allowing_ext_commit(false)?
             .to_bytes()?)
+    }
+
+    /// A device in it from beyond the horizon, if there is one.
+    pub(crate) fn beyond(&self, horizon: &Horizon, now: UnixMillis) -> Option<DeviceId> {
+        let devices = self.devices();
+        self.judge.ledger().read(|ledger| {
+            devices
+                .into_iter()
+                .find(|device| !horizon.accepts(ledger, *device, now))
+        })
     }
 
     /// Seals a padded envelope. Refuses while any leaf is not backed by a live DEVICE statement of

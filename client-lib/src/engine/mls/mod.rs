@@ -79,6 +79,9 @@ pub(crate) enum GroupError {
     /// Made in another epoch.
     #[error("made in another epoch")]
     OtherEpoch,
+    /// Somebody in the group is not to be relied on now.
+    #[error("device {0} is from beyond what the last heartbeat vouched for")]
+    Beyond(DeviceId),
     /// There is no such group here.
     #[error("this device holds no state of the channel")]
     Missing,

@@ -31,7 +31,7 @@ pub use client::{
 };
 pub use engine::{AlarmKind, Event};
 pub use error::{Error, ErrorKind};
-pub use plenary_certs::ledger::{Capacity, EntryRule, Reason, Standing};
+pub use plenary_certs::ledger::{Capacity, EntryRule, Freshness, Reason, Standing};
 pub use plenary_proto::{ids, label::Label};
 pub use store::alarms::Alarm;
 pub use transfer::{Progress, Transfer};

@@ -36,6 +36,8 @@ pub struct ChannelInfo {
     pub head: Seq,
     /// Messages waiting to be acknowledged.
     pub queued: u64,
+    /// Why they wait, if not for the connection: see [`Event::Held`].
+    pub held: Option<String>,
 }
 
 /// Whether a device is in a channel.
@@ -335,6 +337,7 @@ fn channels(engine: &Engine) -> Result<Vec<ChannelInfo>, Error> {
                     .find(|row| row.id == id)
                     .map_or(Seq(0), |row| row.head.seq),
                 queued: engine.store().queued(Some(id))?,
+                held: engine.held(id).map(str::to_owned),
             })
         })
         .collect()

@@ -13,8 +13,8 @@ use std::{
     time::Duration,
 };
 
-use plenary_certs::ledger::Standing;
-use plenary_proto::ids::{DeviceId, LedgerSeq, MemberId, NetworkId};
+use plenary_certs::ledger::{Freshness, Standing};
+use plenary_proto::ids::{DeviceId, LedgerSeq, MemberId, NetworkId, UnixMillis};
 use ring::rand::SystemRandom;
 use secrecy::SecretString;
 use tokio::sync::broadcast;
@@ -78,6 +78,10 @@ pub struct Status {
     pub caught_up: bool,
     /// Statements verified.
     pub ledger: LedgerSeq,
+    /// Whether somebody vouches that this ledger is the newest; what follows if nobody does.
+    pub freshness: Freshness,
+    /// The newest heartbeat: when, and up to which statement it vouched for the ledger.
+    pub heartbeat: Option<(UnixMillis, LedgerSeq)>,
     /// Messages waiting to be acknowledged by the server.
     pub queued: u64,
     /// Messages stored here.
@@ -122,6 +126,8 @@ impl Client {
                     online: engine.is_online(),
                     caught_up: engine.is_caught_up(),
                     ledger: engine.ledger_seq(),
+                    freshness: engine.freshness(now),
+                    heartbeat: engine.heartbeat().map(|beat| (beat.time, beat.head.seq)),
                     queued: engine.store().queued(None)?,
                     messages: engine.store().message_count()?,
                 })

@@ -53,6 +53,8 @@ kinds! {
     ForgedStatement = "forged_statement",
     /// The server keeps back statements that it says it has; nothing is done until they come.
     LedgerWithheld = "ledger_withheld",
+    /// A heartbeat that does not hold; passed over.
+    InvalidHeartbeat = "invalid_heartbeat",
     /// A channel's head is not signed by the server's key; what came with it was not used.
     HeadSignature = "head_signature",
     /// A channel's log is shorter than what the server acknowledged; the channel stands still.

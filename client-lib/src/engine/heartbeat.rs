@@ -5,7 +5,10 @@
 //! | newer, names a head known here | kept; what was held back is sent |
 //! | not newer, or going back | passed over |
 //! | names a longer ledger | the rest is fetched, then it is looked at again |
+//! | the same, and the server shows no more | alarm: it withholds statements |
+//! | names another hash than is here | alarm: a fork |
 //! | by no key of the ROOT in force, early | passed over |
+//! | malformed or forged | alarm |
 
 use bytes::Bytes;
 use plenary_certs::ledger::{Freshness, Heartbeat, HeartbeatError};
@@ -15,7 +18,7 @@ use plenary_proto::{
     request::Request,
 };
 
-use super::{Engine, Event, Waiting};
+use super::{AlarmKind, Engine, Event, Waiting};
 use crate::{error::Error, store::Store};
 
 /// Where the newest heartbeat lies in the store.
@@ -119,8 +122,22 @@ impl Engine {
                 self.read_ledger();
                 Ok(())
             }
-            Err(error) => {
+            Err(error @ HeartbeatError::Fork { .. }) => {
+                self.alarm(None, AlarmKind::LedgerForked, error.to_string());
+                Ok(())
+            }
+            // A ROOT on its way to here or there has other keys; a clock is wrong.
+            Err(error @ (HeartbeatError::Foreign(_) | HeartbeatError::Early { .. })) => {
                 tracing::warn!(%error, "a heartbeat is passed over");
+                Ok(())
+            }
+            Err(
+                error @ (HeartbeatError::Malformed(_)
+                | HeartbeatError::Text(_)
+                | HeartbeatError::OtherNetwork(_)
+                | HeartbeatError::BadSignature),
+            ) => {
+                self.alarm(None, AlarmKind::InvalidHeartbeat, error.to_string());
                 Ok(())
             }
         }
@@ -130,10 +147,21 @@ impl Engine {
     /// may hold now.
     pub(super) fn heartbeat_again(&mut self, now: UnixMillis) -> Result<(), Error> {
         self.recall_heartbeat();
-        if let Some(ahead) = self.beat.ahead.take() {
-            self.take_heartbeat(now, ahead)?;
+        let Some(ahead) = self.beat.ahead.take() else {
+            return Ok(());
+        };
+        let verified = self
+            .ledger
+            .read(|ledger| Heartbeat::verify(&ahead, ledger, now));
+        match verified {
+            // Everything that the server shows was read.
+            Err(error @ HeartbeatError::Behind { .. }) => {
+                let what = format!("{error}, and the server shows no more of it");
+                self.alarm(None, AlarmKind::LedgerWithheld, what);
+                Ok(())
+            }
+            _ => self.take_heartbeat(now, ahead),
         }
-        Ok(())
     }
 
     /// What was kept counts if it holds under the ROOT in force.

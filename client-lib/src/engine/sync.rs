@@ -32,7 +32,7 @@ impl Engine {
             self.out
                 .push_back(Output::Event(Event::Ledger(self.ledger_head())));
             self.waiting.clear();
-            self.go_online();
+            self.go_online(now);
         }
     }
 
@@ -185,7 +185,7 @@ impl Engine {
         }
         self.heartbeat_again(now)?;
         if !self.online {
-            self.go_online();
+            self.go_online(now);
         }
         self.ask_names();
         self.refill_key_packages(now)?;
@@ -204,7 +204,7 @@ impl Engine {
         Ok(())
     }
 
-    fn go_online(&mut self) {
+    fn go_online(&mut self, now: UnixMillis) {
         let own = self.ledger_head().seq;
         if self
             .server
@@ -215,6 +215,7 @@ impl Engine {
         }
         self.online = true;
         self.event(Event::Online);
+        self.ask_heartbeat(now);
         self.ask_names();
         self.ask(Request::Welcomes, Waiting::Welcomes);
         let channels: Vec<_> = self

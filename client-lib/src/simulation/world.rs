@@ -163,6 +163,19 @@ impl World {
         world
     }
 
+    /// Another device, with what its profile holds; not connected yet. Its number.
+    #[cfg(test)]
+    pub(crate) fn another(&mut self, identity: &Identity) -> usize {
+        let index = self.parties.len();
+        let path = self._folder.path().join(format!("another-{index}"));
+        let store = Store::create_cheaply(&path, &passphrase()).unwrap();
+        store.put_identity(identity).unwrap();
+        let random = Box::new(self.dice.split(500 + index as u64));
+        let engine = Engine::open(store, random).unwrap();
+        self.parties.push(Party::new(engine, path));
+        index
+    }
+
     /// Everybody is connected and has what there is.
     pub fn connected(seed: u64, members: usize) -> Self {
         let mut world = Self::new(seed, members);

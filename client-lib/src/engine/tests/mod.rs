@@ -1,5 +1,7 @@
 //! Engines against the real server core, in one thread.
 
+mod heartbeat;
+
 use std::collections::HashMap;
 
 use plenary_certs::ledger::{Body, Reason, Revoke, Target};

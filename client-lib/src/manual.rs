@@ -32,6 +32,16 @@
 //! leaf's hash with the ledger head decides whose turn it is, 200 ms apart, so that one commits and
 //! the others rarely try.
 //!
+//! **Out and back.** A device that the ledger had out remembers in which channels it was, and returns
+//! when it is live again: into an open channel by itself, elsewhere added by the owner's devices. Where
+//! none of these is inside, those who are add the owner and the members with a GRANT, in the order of
+//! the same rank: so a channel heals that was given to a new owner, or whose owner was suspended. An
+//! admission that ends is noticed by the clock, without anybody having to speak first.
+//!
+//! **Sealed before, not sent after.** A message that was sealed before a revocation and never
+//! acknowledged is not sent again to a group that still holds the revoked leaf: the removal comes
+//! first, then it is sealed for the epoch after.
+//!
 //! **Names** come after the statements that name them (the shelf is filled once the statement
 //! counts), so the roster asks again after a few seconds for what is missing.
 //!

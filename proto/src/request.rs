@@ -117,6 +117,22 @@ pub enum Request {
         /// The ratchet tree.
         tree: Bytes,
     },
+    /// Ends a group in which nobody live is left, and begins the channel's next one, in the same
+    /// log. Answered as an append.
+    FoundAnew {
+        /// The channel.
+        channel: ChannelId,
+        /// The sender's own mark: a repeat is recognised by it.
+        client_id: ClientId,
+        /// The epoch that the old group ends in.
+        epoch: Epoch,
+        /// The record for the log that says so, signed.
+        record: Bytes,
+        /// MLS GroupInfo of the new group with `external_pub`, without tree.
+        group_info: Bytes,
+        /// Its ratchet tree.
+        tree: Bytes,
+    },
     /// Appends an MLS message to a channel's log.
     Append(Append),
     /// Records after a position.

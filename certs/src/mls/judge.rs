@@ -113,6 +113,9 @@ pub enum JudgeError {
         /// What.
         what: &'static str,
     },
+    /// A group is founded anew only when nobody live is left in it.
+    #[error("{0:?} is live and in the group: it is not founded anew over its head")]
+    StillLive(DeviceId),
     /// A proposal of a kind that Plenary does not use, or by reference.
     #[error("a proposal of a kind that has no place here")]
     Proposal,
@@ -232,7 +235,7 @@ impl Judge {
     }
 }
 
-fn live(ledger: &Ledger, device: DeviceId, basis: Basis) -> Result<(), JudgeError> {
+pub(super) fn live(ledger: &Ledger, device: DeviceId, basis: Basis) -> Result<(), JudgeError> {
     match ledger.standing(device, basis.seq, basis.time) {
         Standing::Live => Ok(()),
         standing => Err(JudgeError::NotLive { device, standing }),
@@ -520,9 +523,10 @@ impl Committer {
         for add in proposals.add_proposals() {
             let device = device_of(add.proposal.signing_identity()).ok_or(JudgeError::NoDevice)?;
             let member = ledger.device(device).map(|known| known.member);
-            let granted =
-                member.is_some_and(|member| ledger.granted(context.channel, member, basis.seq));
-            if rule != Rule::Open && self.member != owner && !granted {
+            let belongs = member.is_some_and(|member| {
+                member == owner || ledger.granted(context.channel, member, basis.seq)
+            });
+            if rule != Rule::Open && self.member != owner && !belongs {
                 return Err(JudgeError::NotAllowed {
                     device: self.device,
                     what: "add another",

@@ -8,8 +8,10 @@
 //! - [`judge`]: validity of leaves and commits: a function of the commit, the ledger prefix and the
 //!   time that its authenticated data names.
 //! - [`key_package`]: what the server takes in.
+//! - [`anew`]: the record that ends a group without a live leaf and begins the next.
 //! - [`observer`]: the server's view of a group.
 
+pub mod anew;
 pub mod auth_data;
 pub mod context;
 pub mod credential;

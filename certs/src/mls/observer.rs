@@ -18,6 +18,7 @@ use mls_rs_codec::{MlsDecode, byte_vec};
 use plenary_proto::ids::{ChannelId, DeviceId, Epoch, LedgerSeq, UnixMillis};
 
 use super::{
+    anew::{Anew, Ended, group_digest, may_found_anew},
     auth_data::AuthData,
     context::{self, ChannelContext, Rule},
     credential::device_of,
@@ -62,9 +63,9 @@ impl From<JudgeError> for ObserveError {
         match error {
             JudgeError::LedgerAhead { .. } => Self::LedgerAhead,
             JudgeError::Fenced(_) => Self::Fenced,
-            JudgeError::NotAllowed { .. } | JudgeError::NotLive { .. } => {
-                Self::NotAllowed(error.to_string())
-            }
+            JudgeError::NotAllowed { .. }
+            | JudgeError::NotLive { .. }
+            | JudgeError::StillLive(_) => Self::NotAllowed(error.to_string()),
             _ => Self::Invalid(error.to_string()),
         }
     }
@@ -93,6 +94,8 @@ pub struct ObservedGroup {
     context: ChannelContext,
     /// As of when the last commit was judged; none before the first.
     basis: Option<Basis>,
+    /// How often the channel's group was founded anew.
+    generation: u32,
 }
 
 impl std::fmt::Debug for ObservedGroup {
@@ -116,6 +119,92 @@ impl ObservedGroup {
         tree: &[u8],
         now: UnixMillis,
     ) -> Result<Self, ObserveError> {
+        let founded = Self::begin(ledger, channel, founder, group_info, tree)?;
+        let (owner, rule) =
+            ledger.read(|ledger| entry(&founded.context, ledger, ledger.head().seq))?;
+        let member = ledger.read(|ledger| ledger.device(founder).map(|device| device.member));
+        if member != Some(owner) || rule != founded.context.rule {
+            return Err(ObserveError::NotAllowed(
+                "only the channel's owner founds its group".into(),
+            ));
+        }
+        if founded.must_remove(now).is_empty() {
+            Ok(founded)
+        } else {
+            Err(ObserveError::Fenced)
+        }
+    }
+
+    /// The group that follows this one when no leaf of it is live any more, by the record that
+    /// says so: judged as of what the record names, and as of now.
+    pub fn anew(
+        &self,
+        sender: DeviceId,
+        record: &[u8],
+        group_info: &[u8],
+        tree: &[u8],
+        now: UnixMillis,
+    ) -> Result<Self, ObserveError> {
+        let ledger = self.judge.ledger();
+        let (anew, basis) = ledger.read(|ledger| Anew::open(record, ledger, &self.ended()))?;
+        check_clock(anew.data.time, now)?;
+        if anew.founder != sender || anew.group != group_digest(group_info, tree) {
+            return Err(ObserveError::Invalid(
+                "the record is another device's, or of another group".into(),
+            ));
+        }
+        if !self.is_deserted(sender, now) {
+            return Err(ObserveError::NotAllowed(
+                "a device of the channel is live: the group goes on".into(),
+            ));
+        }
+        let mut next = Self::begin(ledger, self.context.channel, sender, group_info, tree)?;
+        if next.context != self.context {
+            return Err(ObserveError::Invalid(
+                "the group says something else of itself than the one before".into(),
+            ));
+        }
+        if !next.must_remove(now).is_empty() {
+            return Err(ObserveError::Fenced);
+        }
+        next.basis = Some(basis);
+        next.generation = self.generation.saturating_add(1);
+        Ok(next)
+    }
+
+    /// Whether nobody live is in the group, `but` aside: whoever may, may found it anew.
+    pub fn is_deserted(&self, but: DeviceId, now: UnixMillis) -> bool {
+        let gone = self.must_remove(now);
+        self.devices()
+            .iter()
+            .all(|device| *device == but || gone.contains(device))
+            && !gone.is_empty()
+    }
+
+    /// Whether a device may found the group anew once nobody live is left in it.
+    pub fn may_be_founded_anew_by(&self, device: DeviceId) -> bool {
+        self.judge.ledger().read(|ledger| {
+            entry(&self.context, ledger, ledger.head().seq)
+                .is_ok_and(|(owner, rule)| may_found_anew(ledger, device, rule, owner))
+        })
+    }
+
+    fn ended(&self) -> Ended {
+        Ended {
+            context: self.context,
+            epoch: self.epoch(),
+            basis: self.basis,
+            leaves: self.devices(),
+        }
+    }
+
+    fn begin(
+        ledger: &LedgerHandle,
+        channel: ChannelId,
+        founder: DeviceId,
+        group_info: &[u8],
+        tree: &[u8],
+    ) -> Result<Self, ObserveError> {
         let judge = Judge::new(ledger.clone());
         let info = MlsMessage::from_bytes(group_info)?;
         if info.cipher_suite() != Some(HYBRID) {
@@ -131,6 +220,7 @@ impl ObservedGroup {
             judge,
             context,
             basis: None,
+            generation: 0,
         };
         if context.channel != channel
             || founded.group.group_context().group_id != channel.as_bytes()
@@ -144,18 +234,7 @@ impl ObservedGroup {
                 "a new group holds its founder and no more".into(),
             ));
         }
-        let (owner, rule) = ledger.read(|ledger| entry(&context, ledger, ledger.head().seq))?;
-        let member = ledger.read(|ledger| ledger.device(founder).map(|device| device.member));
-        if member != Some(owner) || rule != context.rule {
-            return Err(ObserveError::NotAllowed(
-                "only the channel's owner founds its group".into(),
-            ));
-        }
-        if founded.must_remove(now).is_empty() {
-            Ok(founded)
-        } else {
-            Err(ObserveError::Fenced)
-        }
+        Ok(founded)
     }
 
     /// A group from its snapshot.
@@ -169,6 +248,7 @@ impl ObservedGroup {
             judge,
             context,
             basis: saved.basis,
+            generation: saved.generation,
         })
     }
 
@@ -177,6 +257,7 @@ impl ObservedGroup {
         let group = cbor::Bytes(self.group.snapshot().to_bytes()?);
         Ok(cbor::encode(&Saved {
             basis: self.basis,
+            generation: self.generation,
             group,
         }))
     }
@@ -189,6 +270,12 @@ impl ObservedGroup {
     /// The epoch.
     pub fn epoch(&self) -> Epoch {
         Epoch(self.group.group_context().epoch)
+    }
+
+    /// How often the channel's group was founded anew. With the epoch it tells which of two is
+    /// the newer.
+    pub fn generation(&self) -> u32 {
+        self.generation
     }
 
     /// Every device with a leaf.
@@ -311,7 +398,29 @@ impl ObservedGroup {
                 "welcomes must go to the devices added".into(),
             ));
         }
+        if !self.may_still_add(sender, &added) {
+            return Err(ObserveError::Fenced);
+        }
         Ok(next)
+    }
+
+    /// The commit was judged as of the ledger that it names. That may be an older one, in which
+    /// its author still owned the channel: then it is to be made again with the newest.
+    fn may_still_add(&self, sender: DeviceId, added: &[DeviceId]) -> bool {
+        self.judge.ledger().read(|ledger| {
+            let at = ledger.head().seq;
+            let Ok((owner, rule)) = entry(&self.context, ledger, at) else {
+                return false;
+            };
+            let member = |device| ledger.device(device).map(|device| device.member);
+            rule == Rule::Open
+                || member(sender) == Some(owner)
+                || added.iter().all(|device| {
+                    member(*device).is_some_and(|member| {
+                        member == owner || ledger.granted(self.context.channel, member, at)
+                    })
+                })
+        })
     }
 
     fn check_commit(
@@ -345,11 +454,7 @@ impl ObservedGroup {
             return Err(JudgeError::Proposal.into());
         }
         let data = AuthData::decode(authenticated_data)?;
-        if data.time > now.plus(CLOCK_SLACK_MS) {
-            return Err(ObserveError::Invalid(
-                "the sender's clock is more than five minutes ahead: set it".into(),
-            ));
-        }
+        check_clock(data.time, now)?;
         Ok(data)
     }
 
@@ -369,6 +474,15 @@ impl ObservedGroup {
     }
 }
 
+fn check_clock(time: UnixMillis, now: UnixMillis) -> Result<(), ObserveError> {
+    if time > now.plus(CLOCK_SLACK_MS) {
+        return Err(ObserveError::Invalid(
+            "the sender's clock is more than five minutes ahead: set it".into(),
+        ));
+    }
+    Ok(())
+}
+
 pub(super) fn client(judge: &Judge) -> ExternalClient<Config> {
     ExternalClient::builder()
         .identity_provider(judge.clone())
@@ -380,10 +494,15 @@ pub(super) fn client(judge: &Judge) -> ExternalClient<Config> {
 
 struct Saved {
     basis: Option<Basis>,
+    generation: u32,
     group: cbor::Bytes,
 }
 
-cbor::cbor_struct!(Saved { basis, group });
+cbor::cbor_struct!(Saved {
+    basis,
+    generation,
+    group
+});
 
 impl Cbor for Basis {
     fn put(&self, w: &mut Writer) {

@@ -309,7 +309,7 @@ fn channels(engine: &Engine) -> Result<Vec<ChannelInfo>, Error> {
         Some(row) => match row.standing {
             Standing::Entering => Presence::Entering(row.note.clone()),
             Standing::In => Presence::In,
-            Standing::Out => Presence::Out(row.note.clone()),
+            Standing::Out | Standing::Parted => Presence::Out(row.note.clone()),
         },
     };
     let mut ids = engine.ledger_channels();

@@ -11,7 +11,7 @@ use plenary_proto::{
     request::{Append, CommitExtras, Request},
 };
 
-use super::{AlarmKind, Channel, Engine, Event, GroupError, In, Waiting};
+use super::{AlarmKind, Channel, Engine, Event, GroupError, In, Waiting, anew::WayIn};
 use crate::{
     error::{Error, ErrorKind},
     store::{
@@ -39,7 +39,7 @@ impl Engine {
                 self.event(Event::Entered(id));
                 return Ok(());
             }
-            Some(In::Entering) => {}
+            Some(In::Entering | In::Parted) => {}
             Some(In::Out) | None => self.put_row(ChannelRow::entering(id))?,
         }
         self.advance(now, id)
@@ -100,7 +100,10 @@ impl Engine {
         }
         match self.store.pending(id)? {
             Some(row) => self.send_pending(id, &row),
-            None if self.direct_members(id)?.is_some() => return self.found(now, id),
+            // Not again, when this device was in it before.
+            None if self.direct_members(id)?.is_some() && !self.was_in(id) => {
+                return self.found(now, id);
+            }
             None => {
                 self.ask(Request::GroupState(id), Waiting::Entry(id));
             }
@@ -133,7 +136,15 @@ impl Engine {
             Kind::Found => Request::FoundChannel {
                 channel: id,
                 group_info: row.group_info.clone().into(),
-                tree: row.bytes.clone().into(),
+                tree: row.tree.clone().unwrap_or_default().into(),
+            },
+            Kind::Anew => Request::FoundAnew {
+                channel: id,
+                client_id: row.client_id,
+                epoch: row.epoch,
+                record: row.bytes.clone().into(),
+                group_info: row.group_info.clone().into(),
+                tree: row.tree.clone().unwrap_or_default().into(),
             },
             Kind::Enter | Kind::Commit => Request::Append(Append {
                 channel: id,
@@ -152,7 +163,7 @@ impl Engine {
         };
         let waiting = match row.kind {
             Kind::Found => Waiting::Found(id),
-            Kind::Enter | Kind::Commit => Waiting::Change(id, row.client_id),
+            Kind::Enter | Kind::Anew | Kind::Commit => Waiting::Change(id, row.client_id),
         };
         self.ask(request, waiting);
         self.appending(id, true);
@@ -181,7 +192,12 @@ impl Engine {
                     self.put_off(id, now.plus(TRY_AGAIN_MS));
                     return Ok(());
                 };
-                match self.make_entry(now, id, epoch, head, &group_info, &tree) {
+                let made = match self.way_in(now, id, &tree)? {
+                    WayIn::Commit => self.make_entry(now, id, epoch, head, &group_info, &tree),
+                    WayIn::Anew(left) => self.make_anew(now, id, (epoch, head), left),
+                    WayIn::Wait(why) => return self.note(now, id, why),
+                };
+                match made {
                     Ok(row) => {
                         self.send_pending(id, &row);
                         Ok(())
@@ -238,15 +254,15 @@ impl Engine {
         })
     }
 
-    /// Founds the group of a channel that this member owns.
-    fn found(&mut self, now: UnixMillis, id: ChannelId) -> Result<(), Error> {
+    /// What a group of a channel says of itself.
+    pub(super) fn new_context(&self, id: ChannelId) -> ChannelContext {
         let rule = self.ledger.read(|ledger| {
             ledger
                 .channel(id)
                 .and_then(|channel| channel.current())
                 .map(|channel| channel.rule)
         });
-        let context = ChannelContext {
+        ChannelContext {
             network: self.identity.network(),
             channel: id,
             rule: match rule {
@@ -256,7 +272,12 @@ impl Engine {
                     owner: self.identity.member(),
                 },
             },
-        };
+        }
+    }
+
+    /// Founds the group of a channel that this member owns.
+    fn found(&mut self, now: UnixMillis, id: ChannelId) -> Result<(), Error> {
+        let context = self.new_context(id);
         let basis = Basis {
             seq: self.ledger_seq(),
             time: now,
@@ -266,7 +287,8 @@ impl Engine {
             let (mut group, group_info, tree) = engine.mls.found(&context, basis)?;
             group.save()?;
             let start = (Epoch(0), basis);
-            let row = PendingRow::alone(Kind::Found, client_id, start, tree, group_info);
+            let mut row = PendingRow::alone(Kind::Found, client_id, start, Vec::new(), group_info);
+            row.tree = Some(tree);
             engine.store.put_pending(id, &row)?;
             Ok(row)
         })?;
@@ -310,6 +332,7 @@ impl Engine {
             row.basis = basis;
             row.note = None;
             engine.store.drop_pending(id)?;
+            engine.store.unseal(id)?;
             engine.save_row(row)
         })?;
         if let Some(channel) = self.channels.get_mut(&id) {
@@ -380,7 +403,7 @@ impl Engine {
         for welcome in welcomes {
             // Its own entry is under way, and may already be the later of the two in the log.
             let entering = self.store.pending(welcome.channel)?;
-            if entering.is_some_and(|row| row.kind == Kind::Enter) {
+            if entering.is_some_and(|row| matches!(row.kind, Kind::Enter | Kind::Anew)) {
                 continue;
             }
             let known = self
@@ -483,10 +506,12 @@ impl Engine {
             return Ok(());
         };
         match (reply, pending.kind) {
-            (Ok(Reply::Appended { head, .. }), Kind::Enter) => match self.check_head(id, &head) {
-                Some(head) => self.entered(now, id, head, Some(pending.basis)),
-                None => Ok(()),
-            },
+            (Ok(Reply::Appended { head, .. }), Kind::Enter | Kind::Anew) => {
+                match self.check_head(id, &head) {
+                    Some(head) => self.entered(now, id, head, Some(pending.basis)),
+                    None => Ok(()),
+                }
+            }
             (Ok(Reply::Appended { head, .. }), _) => {
                 if let (Some(head), Some(channel)) =
                     (self.check_head(id, &head), self.channels.get_mut(&id))
@@ -496,7 +521,7 @@ impl Engine {
                 self.advance(now, id)
             }
             (Ok(_), _) => Ok(()),
-            (Err(failure), Kind::Enter) => self.entry_refused(now, id, failure),
+            (Err(failure), Kind::Enter | Kind::Anew) => self.entry_refused(now, id, failure),
             (Err(failure), _) => self.change_refused(now, id, &failure),
         }
     }

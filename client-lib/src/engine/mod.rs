@@ -12,10 +12,11 @@
 //! stored before; what is shown is stored first.
 //!
 //! One file a concern, each an `impl Engine`: [`sync`] (ledger first, then channels), [`entering`],
-//! [`reading`], [`outgoing`], [`upkeep`] (fence, additions), [`roster`] (names), [`heartbeat`] and
-//! [`horizon`] (whom this device seals to).
+//! [`reading`], [`anew`] (coming back, groups without a live leaf), [`outgoing`], [`upkeep`]
+//! (fence, additions), [`roster`] (names), [`heartbeat`] and [`horizon`] (whom this device seals to).
 
 pub(crate) mod alarm;
+mod anew;
 mod entering;
 mod heartbeat;
 mod horizon;
@@ -175,6 +176,8 @@ struct Channel {
     group: Option<Group>,
     /// The newest record the server was heard to have.
     server: Seq,
+    /// On this connection it was heard: before, what is sealed may be for an epoch long over.
+    heard: bool,
     /// A read, an append or an entry is under way.
     reading: bool,
     appending: bool,
@@ -182,6 +185,8 @@ struct Channel {
     not_before: UnixMillis,
     /// When to remove whom the ledger has out, if nobody else did.
     fence_at: Option<UnixMillis>,
+    /// When to add whoever is missing, if nobody else did.
+    add_at: Option<UnixMillis>,
     /// Pushed records that wait to be processed together.
     pushed: Vec<Record>,
     /// Whether somebody belongs in who is not, is to be looked at again.
@@ -200,10 +205,12 @@ impl Channel {
             row,
             group: None,
             server: Seq(0),
+            heard: false,
             reading: false,
             appending: false,
             not_before: UnixMillis(0),
             fence_at: None,
+            add_at: None,
             pushed: Vec::new(),
             look_for_missing: true,
             stuck: false,
@@ -215,6 +222,7 @@ impl Channel {
     /// In, and everything the server is known to have is processed.
     fn caught_up(&self) -> bool {
         self.row.standing == In::In
+            && self.heard
             && !self.reading
             && !self.stuck
             && self.row.head.seq >= self.server
@@ -237,6 +245,8 @@ pub(crate) struct Engine {
     online: bool,
     server: Option<Hello>,
     key_packages: u32,
+    /// When the next admission ends; zero: to be looked for.
+    ends_at: Option<UnixMillis>,
     /// When to ask again for names that are still missing.
     names_at: UnixMillis,
     next_request: u64,
@@ -272,6 +282,7 @@ impl Engine {
             online: false,
             server: None,
             key_packages: 0,
+            ends_at: Some(UnixMillis(0)),
             names_at: UnixMillis(0),
             next_request: 1,
             waiting: HashMap::new(),
@@ -383,6 +394,7 @@ impl Engine {
             self.ask_names();
         }
         self.watch_heartbeat(now);
+        self.watch_ends(now)?;
         for channel in self.channel_ids() {
             self.advance(now, channel)?;
         }
@@ -400,6 +412,7 @@ impl Engine {
         match channel.row.standing {
             In::Entering => self.enter_step(now, id),
             In::Out => Ok(()),
+            In::Parted => self.come_back(now, id),
             In::In if channel.row.head.seq < channel.server => {
                 self.read_on(id);
                 Ok(())

@@ -40,7 +40,7 @@ impl Engine {
         also: impl FnOnce(&Store) -> Result<(), Error>,
     ) -> Result<ClientId, Error> {
         match self.channels.get(&id).map(|channel| channel.row.standing) {
-            Some(In::In | In::Entering) => {}
+            Some(In::In | In::Entering | In::Parted) => {}
             Some(In::Out) | None => {
                 return Err(Error::new(
                     ErrorKind::NotFound,
@@ -88,7 +88,13 @@ impl Engine {
         let epoch = self.group(id)?.epoch();
         let sealed = match row.sealed {
             // The same bytes again: the server tells a repeat by the client id.
-            Some(ref sealed) if sealed.epoch == epoch => sealed.clone(),
+            Some(ref sealed) if sealed.epoch == epoch => {
+                // Unless the ledger has put somebody out since, who could open them.
+                if !self.group(id)?.not_live(now).is_empty() {
+                    return self.fence_now(now, id);
+                }
+                sealed.clone()
+            }
             // Everything up to the head is read and it is not there: the server never took it,
             // and in this epoch it never will.
             _ => match self.seal(now, id, &row) {
@@ -205,7 +211,9 @@ impl Engine {
             }
             Code::NotAllowed => {
                 // Perhaps removed: the log says so. If it does not, the message fails.
-                self.fail(message, failure)?;
+                if !self.was_out_since(id, now) {
+                    self.fail(message, failure)?;
+                }
                 self.read_on(id);
                 Ok(())
             }

@@ -1,6 +1,9 @@
 //! The channel's log, record by record: each extends the chain, moves the group, becomes a message.
 
-use plenary_certs::{chain::chain, mls::judge::JudgeError};
+use plenary_certs::{
+    chain::chain,
+    mls::{anew::Anew, judge::JudgeError},
+};
 use plenary_proto::{
     ids::{ChannelHead, ChannelId, Seq, UnixMillis},
     limits,
@@ -19,16 +22,18 @@ use crate::{
 
 /// What a step of reading did, to be told once it is durable.
 #[derive(Default)]
-struct Step {
+pub(super) struct Step {
     messages: bool,
     commits: bool,
-    removed: bool,
+    pub(super) removed: bool,
+    /// Because the ledger had this device out, so it will come back.
+    pub(super) parted: bool,
     sent: Vec<(plenary_proto::ids::ClientId, Seq)>,
     alarms: Vec<(AlarmKind, String)>,
 }
 
 /// Why a record stops the reading.
-enum Stop {
+pub(super) enum Stop {
     /// The ledger must be read further first.
     Ledger,
     /// A commit that the server took does not hold here.
@@ -147,7 +152,7 @@ impl Engine {
             }
             Err(failure) if failure.code == Code::NotAllowed => {
                 // Removed meanwhile: the removal itself may no longer be handed out.
-                self.leave(id, failure.message)
+                self.leave(now, id, failure.message)
             }
             Err(failure) => {
                 tracing::warn!(%failure, "reading");
@@ -257,7 +262,7 @@ impl Engine {
                 }
                 if step.removed {
                     engine.mls.forget(id)?;
-                    row.standing = In::Out;
+                    row.standing = if step.parted { In::Parted } else { In::Out };
                 } else if !skip {
                     engine.group(id)?.save()?;
                 }
@@ -422,12 +427,16 @@ impl Engine {
     ) -> Result<(), Stop> {
         let id = row.id;
         let previous = row.basis;
+        if Anew::is(&record.bytes) {
+            return self.take_anew(row, record, step);
+        }
         let group = self
             .group(id)
             .map_err(|error| Stop::Fork(AlarmKind::InvalidCommit, error.to_string()))?;
         let epoch = group.epoch();
         match group.process(&record.bytes, previous) {
             Ok(Processed::Commit { basis, by, removed }) => {
+                step.parted = removed && !self.was_live(basis);
                 if by != record.device {
                     step.alarms.push((
                         AlarmKind::WrongSender,
@@ -503,11 +512,13 @@ impl Engine {
     }
 
     /// Out of a channel, without having read why.
-    fn leave(&mut self, id: ChannelId, why: String) -> Result<(), Error> {
+    fn leave(&mut self, now: UnixMillis, id: ChannelId, why: String) -> Result<(), Error> {
+        let parted = self.was_out_since(id, now);
         self.step(id, |engine| {
             engine.mls.forget(id)?;
             let mut row = channel_row(engine, id)?;
-            row.standing = In::Out;
+            row.standing = if parted { In::Parted } else { In::Out };
+            row.basis = row.basis.or(Some(engine.basis_now(now)));
             row.note = Some(why);
             engine.save_row(row)
         })?;

@@ -59,6 +59,7 @@ impl Engine {
             channel.reading = false;
             channel.appending = false;
             channel.pushed.clear();
+            channel.heard = false;
             channel.look_for_missing = true;
             channel.not_before = UnixMillis(0);
         }
@@ -188,6 +189,7 @@ impl Engine {
             self.go_online(now);
         }
         self.ask_names();
+        self.note_ends(now);
         self.refill_key_packages(now)?;
         for channel in self.channel_ids() {
             let Some(known) = self.channels.get_mut(&channel) else {
@@ -234,6 +236,11 @@ impl Engine {
         reply: Result<Reply, Failure>,
     ) -> Result<(), Error> {
         self.refill_key_packages(now)?;
+        for id in asked {
+            if let Some(channel) = self.channels.get_mut(id) {
+                channel.heard = true;
+            }
+        }
         if let Ok(Reply::Heads(heads)) = reply {
             // Left out: this device is no longer in it. Reading says so.
             for id in asked {

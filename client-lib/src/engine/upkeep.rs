@@ -20,10 +20,34 @@ use crate::{
 
 /// Between one device's turn to remove and the next one's.
 const TURN_MS: u64 = 200;
+/// Between one device's turn to add and the next one's, where no device of the owner is there.
+const ADD_TURN_MS: u64 = 1_000;
 /// Devices added by one commit: without a path each costs its key package only.
 const BATCH: usize = 50;
 
 impl Engine {
+    /// Admissions end by the clock, without a statement: then every channel is looked at.
+    pub(super) fn watch_ends(&mut self, now: UnixMillis) -> Result<(), Error> {
+        if self.ends_at.is_none_or(|at| at > now) {
+            return Ok(());
+        }
+        self.note_ends(now);
+        for channel in self.channel_ids() {
+            self.plan_fence(now, channel)?;
+        }
+        Ok(())
+    }
+
+    /// Notes when the next admission ends.
+    pub(super) fn note_ends(&mut self, now: UnixMillis) {
+        self.ends_at = self.ledger.read(|ledger| {
+            let ends = ledger
+                .members()
+                .filter_map(|member| member.admission()?.ends);
+            ends.filter(|end| *end > now).min()
+        });
+    }
+
     /// Notes when it is this device's turn to remove whom the ledger has out.
     ///
     /// A sender with something queued goes first; else the rank of the leaf's hash with the ledger
@@ -91,63 +115,89 @@ impl Engine {
         if channel.fence_at.is_some() {
             return Ok(());
         }
-        if !std::mem::take(
-            &mut self
-                .channels
-                .get_mut(&id)
-                .ok_or(GroupError::Missing)?
-                .look_for_missing,
-        ) {
+        if !channel.look_for_missing || channel.add_at.is_some_and(|at| at > now) {
             return Ok(());
         }
-        let missing = self.missing(now, id)?;
-        if !missing.is_empty() {
-            self.ask(
-                Request::ClaimKeyPackages {
-                    channel: id,
-                    devices: missing,
-                },
-                Waiting::Packages(id),
-            );
-            self.appending(id, true);
+        let (missing, turn) = self.missing(now, id)?;
+        let channel = self.channels.get_mut(&id).ok_or(GroupError::Missing)?;
+        if !missing.is_empty() && turn > 0 && channel.add_at.is_none() {
+            // Others first: then perhaps nobody is missing any more.
+            channel.add_at = Some(now.plus(turn * ADD_TURN_MS));
+            return Ok(());
         }
+        channel.look_for_missing = false;
+        channel.add_at = None;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.ask(
+            Request::ClaimKeyPackages {
+                channel: id,
+                devices: missing,
+            },
+            Waiting::Packages(id),
+        );
+        self.appending(id, true);
         Ok(())
     }
 
-    /// Live devices that belong into a channel of this member and are not in it.
-    fn missing(&mut self, now: UnixMillis, id: ChannelId) -> Result<Vec<DeviceId>, Error> {
+    /// Live devices that belong into a channel and are not in it, as far as this device may add
+    /// them, and which turn is this device's to do so.
+    ///
+    /// The owner's devices add whoever is entitled. Where none of them is inside (the owner came
+    /// back from a suspension, or the channel was given to somebody new), the others add the owner
+    /// and those with a GRANT, one after another: a channel without its owner heals.
+    fn missing(&mut self, now: UnixMillis, id: ChannelId) -> Result<(Vec<DeviceId>, u64), Error> {
         let wanted = self.direct_members(id)?;
         let member = self.identity.member();
+        let own = self.device();
         let group = self.group(id)?;
         let (owner, rule) = group.entry()?;
-        if owner != member || rule == Rule::Open {
-            return Ok(Vec::new());
+        if rule == Rule::Open {
+            return Ok((Vec::new(), 0));
         }
         let inside = group.devices();
         let horizon = self.horizon(now);
         Ok(self.ledger.read(|ledger| {
             let at = ledger.head().seq;
-            let entitled = |of| match rule {
-                Rule::Granted => ledger.granted(id, of, at),
+            let of = |device: DeviceId| ledger.device(device).map(|device| device.member);
+            let live = |device| ledger.standing(device, at, now) == Standing::Live;
+            let owns = owner == member;
+            let owner_inside = inside
+                .iter()
+                .any(|device| of(*device) == Some(owner) && live(*device));
+            if !owns && owner_inside {
+                return (Vec::new(), 0);
+            }
+            let entitled = |of_member| match rule {
+                Rule::Granted => ledger.granted(id, of_member, at),
                 Rule::Direct { .. } => {
-                    wanted.as_ref().is_some_and(|wanted| wanted.contains(&of))
-                        || inside.iter().any(|device| {
-                            ledger
-                                .device(*device)
-                                .is_some_and(|device| device.member == of)
-                        })
+                    owns && (wanted
+                        .as_ref()
+                        .is_some_and(|wanted| wanted.contains(&of_member))
+                        || inside.iter().any(|device| of(*device) == Some(of_member)))
                 }
                 Rule::Open => false,
             };
-            ledger
+            let missing = ledger
                 .devices()
                 .filter(|device| !inside.contains(&device.id))
-                .filter(|device| ledger.standing(device.id, at, now) == Standing::Live)
+                .filter(|device| device.member == owner || entitled(device.member))
+                .filter(|device| live(device.id))
                 .filter(|device| horizon.accepts(ledger, device.id, now))
-                .filter(|device| device.member == member || entitled(device.member))
                 .map(|device| device.id)
                 .take(BATCH)
-                .collect()
+                .collect();
+            let turn = if owns {
+                0
+            } else {
+                turn(
+                    inside.iter().copied().filter(|one| live(*one)),
+                    own,
+                    &ledger.head(),
+                )
+            };
+            (missing, turn)
         }))
     }
 
@@ -207,6 +257,7 @@ impl Engine {
             welcome: commit.welcome,
             welcomed: commit.welcomed,
             secrets: Some(commit.secrets),
+            tree: None,
         };
         self.store.put_pending(id, &row)?;
         Ok(row)

@@ -16,6 +16,8 @@ pub(crate) enum Standing {
     In,
     /// Was in; removed or left.
     Out,
+    /// Out because the ledger had this device out: comes back by itself once it is live again.
+    Parted,
 }
 
 /// A channel of this device.
@@ -49,6 +51,7 @@ impl Store {
             Standing::Entering => 0,
             Standing::In => 1,
             Standing::Out => 2,
+            Standing::Parted => 3,
         };
         self.lock()
             .prepare_cached("INSERT OR REPLACE INTO channel VALUES(?, ?, ?, ?, ?, ?, ?)")?
@@ -75,6 +78,7 @@ impl Store {
                 standing: match row.get::<_, i64>(1)? {
                     0 => Standing::Entering,
                     1 => Standing::In,
+                    3 => Standing::Parted,
                     _ => Standing::Out,
                 },
                 head: ChannelHead {

@@ -122,7 +122,8 @@ CREATE TABLE pending(
     group_info BLOB NOT NULL,
     welcome BLOB,
     welcomed BLOB,
-    secrets BLOB
+    secrets BLOB,
+    tree BLOB
 ) WITHOUT ROWID;
 CREATE TABLE alarm(
     position INTEGER PRIMARY KEY AUTOINCREMENT,

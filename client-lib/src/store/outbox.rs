@@ -117,6 +117,16 @@ impl Store {
         Ok(())
     }
 
+    /// What was sealed for a group that this device is no longer in is sealed again: the next
+    /// group's epochs may have the same numbers.
+    pub(crate) fn unseal(&self, channel: ChannelId) -> Result<(), Error> {
+        self.lock().execute(
+            "UPDATE outbox SET epoch = NULL, signature = NULL, sealed = NULL WHERE channel = ?",
+            [channel.0],
+        )?;
+        Ok(())
+    }
+
     pub(crate) fn put_acknowledged(&self, client_id: ClientId, seq: Seq) -> Result<(), Error> {
         self.relaxed(|| {
             self.lock()

@@ -14,6 +14,8 @@ pub(crate) enum Kind {
     Found,
     /// An external commit; the group stored under the channel's id is the one after it.
     Enter,
+    /// The founding of a group in the place of one without a live leaf.
+    Anew,
     /// A commit of a member; `secrets` bring the group there.
     Commit,
 }
@@ -27,13 +29,15 @@ pub(crate) struct PendingRow {
     pub(crate) epoch: Epoch,
     /// As of when it is judged.
     pub(crate) basis: Basis,
-    /// The commit; for a founding the ratchet tree.
+    /// The commit, or the record of a founding anew; empty for a first founding.
     pub(crate) bytes: Vec<u8>,
     pub(crate) group_info: Vec<u8>,
     /// One welcome for all devices added.
     pub(crate) welcome: Option<Vec<u8>>,
     pub(crate) welcomed: Vec<DeviceId>,
     pub(crate) secrets: Option<Vec<u8>>,
+    /// Of a group that is founded: the ratchet tree.
+    pub(crate) tree: Option<Vec<u8>>,
 }
 
 impl PendingRow {
@@ -55,6 +59,7 @@ impl PendingRow {
             welcome: None,
             welcomed: Vec::new(),
             secrets: None,
+            tree: None,
         }
     }
 }
@@ -65,10 +70,11 @@ impl Store {
             Kind::Found => 0,
             Kind::Enter => 1,
             Kind::Commit => 2,
+            Kind::Anew => 3,
         };
         let welcomed: Vec<u8> = row.welcomed.iter().flat_map(|device| device.0).collect();
         self.lock().execute(
-            "INSERT OR REPLACE INTO pending VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO pending VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 channel.0,
                 kind,
@@ -81,6 +87,7 @@ impl Store {
                 row.welcome,
                 welcomed,
                 row.secrets,
+                row.tree,
             ],
         )?;
         Ok(())
@@ -96,6 +103,7 @@ impl Store {
                     kind: match row.get::<_, i64>(1)? {
                         0 => Kind::Found,
                         1 => Kind::Enter,
+                        3 => Kind::Anew,
                         _ => Kind::Commit,
                     },
                     client_id: column(row, 2)?,
@@ -112,6 +120,7 @@ impl Store {
                         .filter_map(|id| DeviceId::try_from(id).ok())
                         .collect(),
                     secrets: row.get(10)?,
+                    tree: row.get(11)?,
                 })
             })
             .optional()?;

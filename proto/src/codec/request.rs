@@ -129,6 +129,21 @@ impl From<Request> for Body {
                 group_info,
                 tree,
             }),
+            Request::FoundAnew {
+                channel,
+                client_id,
+                epoch,
+                record,
+                group_info,
+                tree,
+            } => Body::FoundAnew(wire::FoundAnew {
+                channel: bytes(&channel),
+                client_id: bytes(&client_id),
+                epoch: epoch.0,
+                record,
+                group_info,
+                tree,
+            }),
             Request::Append(append) => Body::Append(append.into()),
             Request::Read {
                 channel,
@@ -259,6 +274,14 @@ impl TryFrom<Body> for Request {
             },
             Body::FoundChannel(found) => Self::FoundChannel {
                 channel: fixed("channel", &found.channel)?,
+                group_info: found.group_info,
+                tree: found.tree,
+            },
+            Body::FoundAnew(found) => Self::FoundAnew {
+                channel: fixed("channel", &found.channel)?,
+                client_id: fixed("client_id", &found.client_id)?,
+                epoch: Epoch(found.epoch),
+                record: found.record,
                 group_info: found.group_info,
                 tree: found.tree,
             },

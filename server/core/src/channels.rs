@@ -148,13 +148,11 @@ impl Slot {
         Ok(group)
     }
 
-    /// Never back to an older epoch: a slow load may end after a swap.
+    /// Never back to an older generation or epoch: a slow load may end after a swap.
     fn keep(&self, group: Arc<Group>) {
+        let age = |group: &Group| (group.observed.generation(), group.observed.epoch());
         let mut place = self.group.write().unwrap_or_else(PoisonError::into_inner);
-        let newer = place
-            .as_ref()
-            .is_none_or(|kept| kept.observed.epoch() <= group.observed.epoch());
-        if newer {
+        if place.as_ref().is_none_or(|kept| age(kept) <= age(&group)) {
             *place = Some(group);
         }
     }

@@ -55,6 +55,23 @@ pub(crate) async fn dispatch(
             let group = ops::found_channel::Group { group_info, tree };
             ops::found_channel::run(network, caller.device()?, channel, group, now).await
         }
+        Request::FoundAnew {
+            channel,
+            client_id,
+            epoch,
+            record,
+            group_info,
+            tree,
+        } => {
+            let anew = ops::found_anew::Anew {
+                channel,
+                client_id,
+                epoch,
+                record,
+            };
+            let group = ops::found_channel::Group { group_info, tree };
+            ops::found_anew::run(network, caller.device()?, anew, group, now).await
+        }
         Request::Append(append) => ops::append::run(network, caller.device()?, append, now).await,
         Request::Read {
             channel,

@@ -51,6 +51,20 @@
 //! **The roster key of a second device** comes from a device of the same member, which has it; it may
 //! only fill an empty place, so that it cannot take the Board's away.
 //!
+//! **A group without a live leaf is founded anew in the same log.** An external commit takes out its
+//! author's former leaf at most, so nobody could ever enter such a group again. The record that ends
+//! it names every leaf it had, so that whoever has the ledger can check that none was live; the log
+//! goes on, because head, chain and retention stay one thing and nobody has to be told of a second
+//! log. The new group begins at epoch 0 again: the store compares the epoch that the record names,
+//! the cache tells generations apart, and whoever enters forgets what it sealed for the old one. In an
+//! open channel any live device may do it (a founder has no more rights than who enters), elsewhere the
+//! owner's. Its own former leaf does not count: it is its own to give up, and a device that lost its
+//! state would otherwise wait for ever among dead leaves.
+//!
+//! **Who may add is asked twice.** A commit is judged as of the ledger that it names, by everybody, for
+//! ever; that ledger may be an older one in which its author still owned the channel. So the server also
+//! asks its newest ledger, and answers as to a fence: read the ledger, make it again.
+//!
 //! **Who is not in a channel is told the same whether or not it exists**, direct channels being
 //! nobody else's business. Channels on the ledger are known to all.
 //!

@@ -91,7 +91,7 @@ impl Inner {
         log.marks.insert(mark, head);
         log.records.push_back(Arc::clone(&record));
         if let Some(transition) = append.transition {
-            log.epoch = transition.to();
+            log.epoch = transition.to;
             for (device, bytes) in transition.welcomes {
                 let welcome = WaitingWelcome {
                     channel,

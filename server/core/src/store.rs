@@ -26,22 +26,18 @@ pub struct Record {
     pub hash: plenary_proto::ids::Digest,
 }
 
-/// What an accepted commit changes beside the log; stored atomically with the record.
+/// What an accepted commit, or a founding anew, changes beside the log; stored atomically with the
+/// record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transition {
     /// The epoch the commit was made in. The append is refused unless the channel is still there.
     pub from: Epoch,
-    /// The group after the commit (the epoch then is `from + 1`).
+    /// The epoch after it: the next one, or the first of a group founded anew.
+    pub to: Epoch,
+    /// The group after it.
     pub state: GroupState,
     /// Welcomes released with the commit, one a device. A newer one replaces an older unread one.
     pub welcomes: Vec<(DeviceId, Bytes)>,
-}
-
-impl Transition {
-    /// The epoch after the commit.
-    pub fn to(&self) -> Epoch {
-        Epoch(self.from.0.saturating_add(1))
-    }
 }
 
 /// The group as the server follows it; opaque to the store.

@@ -28,7 +28,7 @@ macro_rules! store_suite {
             founds_once, appends_densely, answers_a_repeat_with_the_first, takes_one_commit_an_epoch,
             commits_change_everything_at_once, reads_ranges, trims, keeps_welcomes_by_device,
             shares_a_tree_between_welcomes, counts_versions, lists_in_byte_order,
-            queues_are_first_in_first_out, keeps_what_is_large, keeps_what_is_empty,
+            begins_again_in_the_same_log, queues_are_first_in_first_out, keeps_what_is_large, keeps_what_is_empty,
             hints_in_order, refuses_unknown_channels, keeps_channels_apart);
     };
     (@each $block_on:expr, $new:expr; $($check:ident),* $(,)?) => {
@@ -101,6 +101,7 @@ pub fn commit(
         epoch: None,
         transition: Some(Transition {
             from: Epoch(from),
+            to: Epoch(from + 1),
             state,
             welcomes,
         }),
@@ -261,6 +262,69 @@ pub async fn commits_change_everything_at_once(store: &impl Store) {
         );
         assert_eq!(waiting[0].bytes, vec![n; 20]);
     }
+}
+
+/// A group that begins again does so at once and in the same log: positions, chain, marks and
+/// waiting welcomes go on; only out of the epoch named, and then out of the first again.
+pub async fn begins_again_in_the_same_log(store: &impl Store) {
+    let channel = channel_id(1);
+    store.found(channel, Epoch(0), group(1, 10)).await.unwrap();
+    let welcome = vec![(device_id(9), Bytes::from_static(b"welcome"))];
+    store
+        .append(commit(channel, 1, 1, 0, group(2, 300_000), welcome))
+        .await
+        .unwrap();
+    let said = store.append(message(channel, 1, 2, 1, b"said")).await;
+    let said = said.unwrap();
+    let anew = |n, from, state| {
+        let mut append = commit(channel, 2, n, from, state, vec![]);
+        if let Some(transition) = &mut append.transition {
+            transition.to = Epoch(0);
+        }
+        append
+    };
+    let early = store.append(anew(3, 0, group(9, 10))).await;
+    assert_eq!(early, Err(StoreError::WrongEpoch { current: Epoch(1) }));
+    let append = anew(3, 1, group(3, 20));
+    let hash = chain(
+        &said.head.hash,
+        channel,
+        Seq(3),
+        append.device,
+        append.client_id,
+        append.time,
+        &append.bytes,
+    );
+    let begun = store.append(append.clone()).await.unwrap();
+    assert_eq!(begun.head, ChannelHead { seq: Seq(3), hash });
+    assert_eq!(
+        store.channel(channel).await,
+        Ok(Some(ChannelState {
+            head: begun.head,
+            trimmed: Seq(0),
+            epoch: Epoch(0),
+            group: group(3, 20),
+        }))
+    );
+    // A repeat is one; the old group takes nothing more, the new one goes on from its first epoch.
+    assert!(store.append(append).await.unwrap().repeated);
+    let late = store.append(message(channel, 1, 4, 1, b"late")).await;
+    assert_eq!(late, Err(StoreError::WrongEpoch { current: Epoch(0) }));
+    store
+        .append(message(channel, 2, 5, 0, b"first words"))
+        .await
+        .unwrap();
+    store
+        .append(commit(channel, 2, 6, 0, group(4, 10), vec![]))
+        .await
+        .unwrap();
+    let state = store.channel(channel).await.unwrap().unwrap();
+    assert_eq!((state.head.seq, state.epoch), (Seq(5), Epoch(1)));
+    let (records, _) = store.read(channel, Seq(0), 10, 1 << 20).await.unwrap();
+    let seqs: Vec<u64> = records.iter().map(|record| record.seq.0).collect();
+    assert_eq!(seqs, [1, 2, 3, 4, 5]);
+    let waiting = store.welcomes(device_id(9)).await.unwrap();
+    assert_eq!(waiting[0].tree, group(2, 300_000).tree);
 }
 
 /// A range starts after the given position and ends at whichever limit comes first.

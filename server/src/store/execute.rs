@@ -84,7 +84,7 @@ pub(super) fn append(
     changes.set_new(mark_key(channel, seq), sender);
     changes.mark(mark, Some(seq));
     if let Some(transition) = append.transition {
-        row.epoch = transition.to();
+        row.epoch = transition.to;
         transit(batch, &mut changes, channel, head, transition)?;
     }
     changes.set(key, row.encode());
@@ -109,7 +109,7 @@ fn transit(
         let old = batch.get_as(&key, NumberedRow::decode)?;
         changes.release(&old.ok_or_else(|| batch.missing(&key))?.slot);
     }
-    let epoch = transition.to();
+    let epoch = transition.to;
     // Two for one device: the later is the newer.
     let welcomes: BTreeMap<DeviceId, Bytes> = transition.welcomes.into_iter().collect();
     if !welcomes.is_empty() {

@@ -6,6 +6,7 @@ use mls_rs::{
 };
 use mls_rs_core::time::MlsTime;
 use plenary_certs::mls::{
+    anew::Ended,
     auth_data::AuthData,
     context::{ChannelContext, Rule},
     credential::device_of,
@@ -88,6 +89,16 @@ impl Group {
             .ledger()
             .read(|ledger| entry(&context, ledger, ledger.head().seq))?;
         Ok(())
+    }
+
+    /// As a record that ends it must name it. `basis`: of its last commit.
+    pub(crate) fn ended(&self, basis: Option<Basis>) -> Result<Ended, GroupError> {
+        Ok(Ended {
+            context: self.context()?,
+            epoch: self.epoch(),
+            basis,
+            leaves: self.devices(),
+        })
     }
 
     /// The channel's owner and rule by the newest ledger.

@@ -252,6 +252,17 @@ impl Mls {
         Ok(old)
     }
 
+    /// Every device in a tree.
+    pub(crate) fn leaves(&self, tree: &[u8]) -> Result<Vec<DeviceId>, GroupError> {
+        let tree = ExportedTree::from_bytes(tree)?;
+        tree.roster()
+            .members_iter()
+            .map(|member| {
+                device_of(&member.signing_identity).ok_or_else(|| JudgeError::NoDevice.into())
+            })
+            .collect()
+    }
+
     /// Joins by welcome.
     pub(crate) fn join(
         &self,

@@ -1,5 +1,6 @@
 //! Engines against the real server core, in one thread.
 
+mod clean_break;
 mod heartbeat;
 
 use std::collections::HashMap;

@@ -1,6 +1,7 @@
 //! Operations through dispatch, over the memory stores, a real ledger and real MLS groups.
 
 mod admission;
+mod anew;
 mod channels;
 mod fence;
 mod heartbeat;

@@ -145,6 +145,7 @@ async fn commit(
         .map_err(conflict)?;
     append.transition = Some(Transition {
         from,
+        to: next.epoch(),
         state: GroupState {
             snapshot: next.snapshot()?.into(),
             group_info,
@@ -169,15 +170,15 @@ async fn commit(
     Ok(appended)
 }
 
-/// For a commit, a stale epoch means that another one came first.
-fn conflict(error: impl Into<OpError>) -> OpError {
+/// For what changes the group, a stale epoch means that another one came first.
+pub(super) fn conflict(error: impl Into<OpError>) -> OpError {
     match error.into() {
         OpError::StaleEpoch { current } => OpError::Conflict { current },
         other => other,
     }
 }
 
-fn charge(network: &Network, device: DeviceId, now: UnixMillis) -> Result<(), OpError> {
+pub(super) fn charge(network: &Network, device: DeviceId, now: UnixMillis) -> Result<(), OpError> {
     network
         .messages
         .take(device, 1, now)
@@ -188,7 +189,7 @@ fn charge(network: &Network, device: DeviceId, now: UnixMillis) -> Result<(), Op
 }
 
 /// Whether a commit was stored is in doubt, unless forgotten: the group is then loaded again.
-struct Doubt<'a>(&'a Arc<Slot>);
+pub(super) struct Doubt<'a>(pub(super) &'a Arc<Slot>);
 
 impl Drop for Doubt<'_> {
     fn drop(&mut self) {

@@ -64,7 +64,8 @@ pub(crate) async fn run(
     Ok(Reply::KeyPackageList(packages))
 }
 
-/// Adds are by the owner, or of a member with a grant; an open channel anybody may enter.
+/// Adds are by the owner, of the owner, or of a member with a grant; an open channel anybody may
+/// enter.
 fn may_add(
     ledger: &Ledger,
     channel: ChannelId,
@@ -80,7 +81,8 @@ fn may_add(
             .and_then(|channel| channel.current())
             .map(|channel| channel.owner),
     };
-    owner == Some(adder) || ledger.granted(channel, added, ledger.head().seq)
+    owner.is_some_and(|owner| owner == adder || owner == added)
+        || ledger.granted(channel, added, ledger.head().seq)
 }
 
 async fn claim(

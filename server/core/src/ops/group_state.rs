@@ -27,16 +27,22 @@ pub(crate) async fn run(
         other => other?,
     };
     let inside = group.contains(caller.device());
+    let owner = ledger.read(|ledger| {
+        let channel = ledger.channel(channel).and_then(|one| one.current());
+        channel.map(|channel| channel.owner)
+    });
     let granted = ledger.read(|ledger| ledger.granted(channel, caller.member(), ledger.head().seq));
     let enters = match group.observed.rule() {
         Rule::Open => true,
-        Rule::Granted => granted,
-        Rule::Direct { .. } => false,
+        Rule::Granted => granted || owner == Some(caller.member()),
+        Rule::Direct { owner } => owner == caller.member(),
     };
     if !inside && !enters {
         return not_allowed(CLOSED);
     }
-    if !inside && group.fenced(network.ledger_head().seq, now) {
+    // Nobody can open that fence but who founds the group anew, and for that it must be seen.
+    let deserted = group.observed.is_deserted(caller.device(), now);
+    if !inside && !deserted && group.fenced(network.ledger_head().seq, now) {
         return Err(OpError::Fenced);
     }
     let state = network

@@ -9,6 +9,7 @@ pub(crate) mod append;
 pub(crate) mod claim_key_packages;
 pub(crate) mod countersign;
 pub(crate) mod drop_welcome;
+pub(crate) mod found_anew;
 pub(crate) mod found_channel;
 pub(crate) mod get_heartbeat;
 pub(crate) mod get_sealed;

@@ -112,11 +112,11 @@ impl Anew {
     /// # Errors
     /// Any [`JudgeError`].
     pub fn open(bytes: &[u8], ledger: &Ledger, old: &Ended) -> Result<(Self, Basis), JudgeError> {
-        let signed: Signed = cbor::decode(bytes).map_err(unreadable)?;
-        let wire: Wire = cbor::decode(&signed.body.0).map_err(unreadable)?;
+        let signed: Signed = cbor::decode(bytes).map_err(|error| unreadable(&error))?;
+        let wire: Wire = cbor::decode(&signed.body.0).map_err(|error| unreadable(&error))?;
         let anew = Self {
             context: wire.context,
-            data: AuthData::decode(&wire.data.0).map_err(unreadable)?,
+            data: AuthData::decode(&wire.data.0).map_err(|error| unreadable(&error))?,
             founder: wire.founder,
             ends: Epoch(wire.ends),
             left: wire.left,
@@ -185,7 +185,7 @@ fn to_be_signed(network: NetworkId, body: &[u8]) -> Vec<u8> {
     [SIGN_TAG, network.as_bytes(), body].concat()
 }
 
-fn unreadable(error: CborError) -> JudgeError {
+fn unreadable(error: &CborError) -> JudgeError {
     JudgeError::AuthData(error.to_string())
 }
 

@@ -1,13 +1,20 @@
 //! The clean break: whoever the ledger puts out is out at once and everywhere, comes back only by
 //! the ledger, and leaves no channel behind that nobody can enter.
 
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
 use plenary_certs::ledger::{
     Admit, Body, Capacity, ChannelBody, Grant, Reason, Resume, Revoke, Suspend, Target,
 };
-use plenary_proto::{ids::*, label::Label};
+use plenary_proto::{
+    ids::*,
+    label::Label,
+    request::{ClientFrame, Request},
+};
 
 use crate::engine::{Event, In};
-use crate::simulation::{World, connected};
+use crate::simulation::{Passing, Wire, World, connected};
 
 fn member(index: usize) -> MemberId {
     MemberId([index as u8 + 1; 16])
@@ -57,6 +64,19 @@ fn inside(world: &mut World, by: usize, channel: ChannelId) -> Vec<DeviceId> {
     let mut devices = world.parties[by].engine.devices_in(channel).unwrap();
     devices.sort_unstable();
     devices
+}
+
+/// Keeps what is appended, as it leaves.
+#[derive(Clone, Default)]
+struct Tap(Arc<Mutex<Vec<Bytes>>>);
+
+impl Wire for Tap {
+    fn up(&mut self, _: UnixMillis, from: usize, frame: ClientFrame, passing: &mut Passing) {
+        if let ClientFrame::Request(_, Request::Append(append)) = &frame {
+            self.0.lock().unwrap().push(append.bytes.clone());
+        }
+        passing.up(from, frame);
+    }
 }
 
 fn no_alarms(world: &World) {
@@ -354,18 +374,28 @@ fn what_was_sealed_before_is_not_sent_after() {
     let mut world = connected(3);
     let channel = world.channels[0];
     world.enter_all(channel);
-    world.send(1, channel, "sealed");
+    let sealed = world.send(1, channel, "sealed");
     // It leaves the engine and is lost on the way.
     while let Some(output) = world.parties[1].engine.poll() {
         drop(output);
     }
     world.disconnect(1);
-    let mark = world.left.len();
-    world.say(0, revoke(2));
-    // Nobody removed the leaf: the others went away at once.
+    let store = world.parties[1].engine.store().clone();
+    let before = store.outgoing(sealed).unwrap().unwrap().sealed.unwrap();
+    world.submit(0, revoke(2));
+    while world.network.ledger_head().seq < world.ledger.head().seq {
+        world.step(0);
+    }
+    // Nobody but the sender is left to remove the leaf.
+    let tap = Tap::default();
+    world.wire = Some(Box::new(tap.clone()));
+    world.disconnect(0);
     world.connect(1);
     world.run();
-    assert!(world.left.len() > mark);
+    world.connect(0);
+    world.run();
+    assert!(!tap.0.lock().unwrap().contains(&before.bytes.into()));
+    assert!(store.message_of(sealed).unwrap().unwrap().epoch > before.epoch);
     assert_eq!(world.texts(0, channel), ["sealed"]);
     assert_eq!(inside(&mut world, 1, channel), [0, 1].map(device));
     let standing = world.parties[2].engine.channels[&channel].row.standing;

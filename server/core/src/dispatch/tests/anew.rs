@@ -50,7 +50,7 @@ fn a_deserted_group_is_replaced_and_the_log_goes_on() {
     assert_eq!(rig.log(OPEN).len(), 4);
 
     // A server that starts again over the same store goes on from there.
-    let again = Rig::over(rig.store.clone(), Default::default()).unwrap();
+    let again = Rig::over(rig.store, Default::default()).unwrap();
     let after = message_request(OPEN, &mut founder, "after the start");
     assert_eq!(head(again.ask(10, Request::Append(after))).0, Seq(5));
     // And again, once these are gone too.

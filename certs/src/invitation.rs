@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::{
     cbor::{self, Cbor, CborError, Writer, cbor_struct},
     ledger::hash,
+    link,
     seal::{self, SealError},
 };
 
@@ -58,6 +59,10 @@ pub enum Sealed {
     Request,
     /// The Board's answer.
     Answer,
+    /// From a new device to the one that made the linking code.
+    LinkRequest,
+    /// Its answer.
+    LinkAnswer,
 }
 
 /// Why a text is no invitation.
@@ -66,6 +71,8 @@ pub enum Sealed {
 pub enum InvitationError {
     #[error("an invitation begins with \"{SCHEME}\"")]
     Scheme,
+    #[error("this is a linking code, not an invitation: use it with `plenary link`")]
+    Link,
     #[error("the invitation is mistyped or cut short: copy it again, whole")]
     Mistyped,
     #[error("malformed invitation: {0}")]
@@ -122,10 +129,11 @@ impl Invitation {
     /// # Errors
     /// [`InvitationError`]: a typo is told from a malformed text by the checksum.
     pub fn parse(text: &str) -> Result<Self, InvitationError> {
-        let body = text
-            .trim()
-            .strip_prefix(SCHEME)
-            .ok_or(InvitationError::Scheme)?;
+        let text = text.trim();
+        if text.starts_with(link::SCHEME) {
+            return Err(InvitationError::Link);
+        }
+        let body = text.strip_prefix(SCHEME).ok_or(InvitationError::Scheme)?;
         let bytes = BASE64URL_NOPAD.decode(body.as_bytes());
         let bytes = Zeroizing::new(bytes.map_err(|_| InvitationError::Mistyped)?);
         let (fields, sum) = bytes
@@ -196,6 +204,8 @@ impl Secret {
         let what: &[u8] = match what {
             Sealed::Request => b"request\0",
             Sealed::Answer => b"answer\0",
+            Sealed::LinkRequest => b"link request\0",
+            Sealed::LinkAnswer => b"link answer\0",
         };
         seal::derive(&self.0, &[SEAL_TAG, what, invitation.as_bytes()])
     }
@@ -217,7 +227,7 @@ fn checksum(fields: &[u8]) -> [u8; CHECKSUM] {
     sum
 }
 
-fn check_address(address: &str) -> Result<(), InvitationError> {
+pub(crate) fn check_address(address: &str) -> Result<(), InvitationError> {
     let wrong = || InvitationError::Address(address.chars().take(80).collect());
     let (host, port) = address.rsplit_once(':').ok_or_else(wrong)?;
     let bracketed = host

@@ -24,6 +24,7 @@ pub mod handshake;
 pub mod invitation;
 pub mod item_root;
 pub mod ledger;
+pub mod link;
 pub mod manual;
 pub mod mls;
 pub mod profile;

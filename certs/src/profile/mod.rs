@@ -4,7 +4,7 @@
 //! server sealed under a roster key, which is sealed to every live device. The hash makes every
 //! copy checkable, whoever hands it over.
 
-mod roster;
+pub(crate) mod roster;
 
 use std::fmt;
 

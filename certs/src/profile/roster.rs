@@ -202,7 +202,7 @@ pub fn open_roster_key(
     Ok((envelope.generation, RosterKey::from_bytes(bytes)))
 }
 
-fn suite() -> Result<impl CipherSuiteProvider, RosterError> {
+pub(crate) fn suite() -> Result<impl CipherSuiteProvider, RosterError> {
     crypto_provider()
         .cipher_suite_provider(HYBRID)
         .ok_or(RosterError::Key)

@@ -107,6 +107,9 @@ pub const KEY_PACKAGE_LIFE: Duration = Duration::from_secs(60 * 24 * 3600);
 /// Life of an invitation.
 pub const INVITATION_LIFE: Duration = Duration::from_secs(72 * 3600);
 
+/// Life of a linking code: two machines on one desk.
+pub const LINK_LIFE: Duration = Duration::from_secs(15 * 60);
+
 // A padded content with framing fits a chat message; a page fits one too; a chunk with its tag a bulk message.
 const _: () = assert!(CONTENT < PADDED_CONTENT);
 const _: () = assert!(PADDED_CONTENT + 4 * KIB <= CHAT_MESSAGE);

@@ -156,7 +156,7 @@ pub enum Reply {
         /// The answer, sealed; empty while waiting.
         answer: Bytes,
     },
-    /// To `ListRequests`.
+    /// To `ListRequests` and `ListLinks`.
     RequestList(Vec<PendingRequest>),
     /// To `GetSealed`, in the order asked; `None`: absent.
     SealedList(Vec<(SealedName, Option<Bytes>)>),
@@ -305,6 +305,10 @@ pub enum Push {
     AdmissionRequest,
     /// A newer heartbeat than the one before, as signed.
     Heartbeat(Bytes),
+    /// Somebody asks to be linked by this link of the member's.
+    LinkRequest(InvitationId),
+    /// Somebody tried to use a link a second time.
+    LinkAgain(InvitationId),
     /// The server closes this connection.
     Bye {
         /// For people.

@@ -90,6 +90,25 @@ pub enum Request {
         /// For the guest; sealed.
         answer: Bytes,
     },
+    /// Lets a further device of the caller's member knock, for a quarter of an hour. Fields as in
+    /// [`Request::PutInvitation`].
+    PutLink {
+        /// Its name.
+        link: InvitationId,
+        /// What a knock is checked by.
+        verifier: Digest,
+        /// After this it opens nothing.
+        expires: UnixMillis,
+    },
+    /// Requests to be linked that came by the calling device's links and wait for it.
+    ListLinks,
+    /// Closes a request to be linked. By the device whose link it came by.
+    AnswerLink {
+        /// The link it came by.
+        link: InvitationId,
+        /// For the new device; sealed.
+        answer: Bytes,
+    },
     /// Stores sealed profiles and roster keys. By the Board's members only.
     PutSealed(Vec<(SealedName, Bytes)>),
     /// Reads sealed profiles, and roster keys sealed to the caller.

@@ -412,6 +412,8 @@ impl From<Push> for PushBody {
             Push::KeyPackages(count) => PushBody::KeyPackages(wire::Count { count }),
             Push::AdmissionRequest => PushBody::AdmissionRequest(wire::Empty {}),
             Push::Heartbeat(signed) => PushBody::Heartbeat(wire::Heartbeat { signed }),
+            Push::LinkRequest(link) => PushBody::LinkRequest(wire::LinkNews { link: bytes(&link) }),
+            Push::LinkAgain(link) => PushBody::LinkAgain(wire::LinkNews { link: bytes(&link) }),
             Push::Bye {
                 reason,
                 retry_after_ms,
@@ -437,6 +439,8 @@ impl TryFrom<PushBody> for Push {
             PushBody::KeyPackages(count) => Self::KeyPackages(count.count),
             PushBody::AdmissionRequest(_) => Self::AdmissionRequest,
             PushBody::Heartbeat(heartbeat) => Self::Heartbeat(heartbeat.signed),
+            PushBody::LinkRequest(news) => Self::LinkRequest(fixed("link", &news.link)?),
+            PushBody::LinkAgain(news) => Self::LinkAgain(fixed("link", &news.link)?),
             PushBody::Bye(bye) => Self::Bye {
                 reason: bye.reason,
                 retry_after_ms: bye.retry_after_ms,

@@ -95,6 +95,20 @@ impl From<Request> for Body {
                     answer,
                 })
             }
+            Request::PutLink {
+                link,
+                verifier,
+                expires,
+            } => Body::PutLink(wire::PutInvitation {
+                invitation: bytes(&link),
+                verifier: bytes(&verifier),
+                expires: expires.0,
+            }),
+            Request::ListLinks => Body::ListLinks(wire::Empty {}),
+            Request::AnswerLink { link, answer } => Body::AnswerLink(wire::AnswerRequest {
+                invitation: bytes(&link),
+                answer,
+            }),
             Request::PutSealed(entries) => Body::PutSealed(wire::PutSealed {
                 entries: entries
                     .into_iter()
@@ -246,6 +260,16 @@ impl TryFrom<Body> for Request {
             Body::ListRequests(_) => Self::ListRequests,
             Body::AnswerRequest(answer) => Self::AnswerRequest {
                 invitation: fixed("invitation", &answer.invitation)?,
+                answer: answer.answer,
+            },
+            Body::PutLink(put) => Self::PutLink {
+                link: fixed("invitation", &put.invitation)?,
+                verifier: fixed("verifier", &put.verifier)?,
+                expires: UnixMillis(put.expires),
+            },
+            Body::ListLinks(_) => Self::ListLinks,
+            Body::AnswerLink(answer) => Self::AnswerLink {
+                link: fixed("invitation", &answer.invitation)?,
                 answer: answer.answer,
             },
             Body::PutSealed(put) => Self::PutSealed(

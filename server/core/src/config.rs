@@ -16,6 +16,12 @@ pub struct Config {
     pub invitations: usize,
     /// The same for devices of Board members, who admit by the dozen.
     pub board_invitations: usize,
+    /// Linking codes a device may have open at once.
+    pub links: usize,
+    /// DEVICE statements that a member's own devices may add to the ledger an hour, after a burst of
+    /// [`plenary_certs::ledger::LIVE_DEVICES`]. Everybody keeps them for ever, and a stolen device
+    /// must not fill the ledger. Revocations are not counted: there are no more of them than devices.
+    pub vouches_per_hour: u32,
     /// Sealed bytes of the largest item.
     pub item_size: u64,
     /// Key packages a device may claim a minute: each is used once and was made by another's work.
@@ -39,6 +45,8 @@ impl Default for Config {
             groups: 256,
             invitations: 16,
             board_invitations: 1_000,
+            links: 4,
+            vouches_per_hour: 2,
             item_size: 64 << 30,
             claims_per_minute: 200,
             countersignatures_per_minute: 240,

@@ -36,6 +36,22 @@ pub(crate) async fn dispatch(
         Request::AnswerRequest { invitation, answer } => {
             ops::answer_request::run(network, caller.device()?, invitation, answer).await
         }
+        Request::PutLink {
+            link,
+            verifier,
+            expires,
+        } => {
+            let terms = ops::put_invitation::Terms {
+                invitation: link,
+                verifier,
+                expires,
+            };
+            ops::link::put(network, caller.device()?, terms, now).await
+        }
+        Request::ListLinks => ops::link::list(network, caller.device()?, now).await,
+        Request::AnswerLink { link, answer } => {
+            ops::link::answer(network, caller.device()?, link, answer, now).await
+        }
         Request::PutSealed(values) => ops::put_sealed::run(network, caller, values).await,
         Request::GetSealed(names) => ops::get_sealed::run(network, caller.device()?, names).await,
         Request::PutKeyPackages {

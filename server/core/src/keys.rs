@@ -15,6 +15,22 @@ pub(crate) const INVITATIONS: &[u8] = b"invitation/";
 /// All requests for admission.
 pub(crate) const REQUESTS: &[u8] = b"request/";
 
+/// All links: what lets a member's further device knock.
+pub(crate) const LINKS: &[u8] = b"link/";
+
+/// A link.
+pub(crate) fn link(id: InvitationId) -> Bytes {
+    join(LINKS, &[id.as_bytes()])
+}
+
+/// All requests to be linked.
+pub(crate) const LINK_REQUESTS: &[u8] = b"link-request/";
+
+/// The request that came by a link.
+pub(crate) fn link_request(id: InvitationId) -> Bytes {
+    join(LINK_REQUESTS, &[id.as_bytes()])
+}
+
 /// The invitation that founds the network.
 pub(crate) fn founding() -> Bytes {
     Bytes::from_static(b"founding")
@@ -86,6 +102,14 @@ mod tests {
         assert_eq!(
             request(InvitationId(*b"0123456789abcdef")),
             "request/0123456789abcdef"
+        );
+        assert_eq!(
+            link(InvitationId(*b"0123456789abcdef")),
+            "link/0123456789abcdef"
+        );
+        assert_eq!(
+            link_request(InvitationId(*b"0123456789abcdef")),
+            "link-request/0123456789abcdef"
         );
         let device = DeviceId(*b"0123456789abcdef");
         assert_eq!(key_packages(device), "key-package/0123456789abcdef");

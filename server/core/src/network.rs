@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use futures_util::lock::{Mutex as AsyncMutex, MutexGuard};
 use plenary_certs::{
-    ledger::{Ledger, LedgerError, SignedStatement, Standing, root1_hash},
+    ledger::{LIVE_DEVICES, Ledger, LedgerError, SignedStatement, Standing, root1_hash},
     mls::judge::LedgerHandle,
 };
 use plenary_proto::ids::{
@@ -87,6 +87,7 @@ pub struct Network {
     pub(crate) messages: Rates,
     pub(crate) claims: Rates,
     pub(crate) countersignatures: Rates,
+    pub(crate) vouches: Rates<MemberId>,
     pub(crate) tokens: Tokens,
     heads: HeadSigner,
     /// Set by ROOT 1, at the founding or from the store.
@@ -109,15 +110,16 @@ impl Network {
         let key = Arc::new(key);
         let network = Self {
             channels: Channels::new(config.groups),
-            messages: Rates::new(
+            messages: Rates::per_minute(
                 config.limits.messages_per_minute,
                 config.limits.message_burst,
             ),
-            claims: Rates::new(config.claims_per_minute, config.claims_per_minute),
-            countersignatures: Rates::new(
+            claims: Rates::per_minute(config.claims_per_minute, config.claims_per_minute),
+            countersignatures: Rates::per_minute(
                 config.countersignatures_per_minute,
                 config.countersignatures_per_minute,
             ),
+            vouches: Rates::per_hour(config.vouches_per_hour, LIVE_DEVICES as u32),
             tokens: Tokens::new(&token_key),
             heads: HeadSigner::new(key.clone()),
             ledger: OnceLock::new(),

@@ -2,20 +2,25 @@
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     sync::{Mutex, PoisonError},
 };
 
 use plenary_proto::ids::{DeviceId, UnixMillis};
 
-/// Units of a token: millis times tokens a minute, so that no refill is rounded away.
-const TOKEN: u64 = 60_000;
+/// Milliseconds.
+const MINUTE: u64 = 60_000;
+const HOUR: u64 = 60 * MINUTE;
 
-/// Buckets of all devices.
+/// Buckets of all devices, or of whoever `K` names.
 #[derive(Debug)]
-pub(crate) struct Rates {
-    per_minute: u64,
+pub(crate) struct Rates<K = DeviceId> {
+    /// Units of a token: the milliseconds of the period, so that no refill is rounded away.
+    token: u64,
+    /// Units that come back in a millisecond: the tokens of the period.
+    refill: u64,
     burst: u64,
-    buckets: Mutex<HashMap<DeviceId, Bucket>>,
+    buckets: Mutex<HashMap<K, Bucket>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -24,35 +29,44 @@ struct Bucket {
     at: UnixMillis,
 }
 
-impl Rates {
-    pub fn new(per_minute: u32, burst: u32) -> Self {
+impl<K: Eq + Hash> Rates<K> {
+    pub fn per_minute(tokens: u32, burst: u32) -> Self {
+        Self::new(MINUTE, tokens, burst)
+    }
+
+    pub fn per_hour(tokens: u32, burst: u32) -> Self {
+        Self::new(HOUR, tokens, burst)
+    }
+
+    fn new(period: u64, tokens: u32, burst: u32) -> Self {
         Self {
-            per_minute: per_minute.max(1).into(),
+            token: period,
+            refill: tokens.max(1).into(),
             burst: burst.max(1).into(),
             buckets: Mutex::default(),
         }
     }
 
     /// Takes `cost` tokens, or says after how many milliseconds they are there.
-    pub fn take(&self, device: DeviceId, cost: u32, now: UnixMillis) -> Result<(), u64> {
-        let full = self.burst * TOKEN;
+    pub fn take(&self, of: K, cost: u32, now: UnixMillis) -> Result<(), u64> {
+        let full = self.burst * self.token;
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= 10_000 {
             // Full buckets say nothing that an absent one does not.
             buckets.retain(|_, bucket| self.refilled(*bucket, now).units < full);
         }
-        let bucket = buckets.entry(device).or_insert(Bucket {
+        let bucket = buckets.entry(of).or_insert(Bucket {
             units: full,
             at: now,
         });
         *bucket = self.refilled(*bucket, now);
-        let cost = (u64::from(cost) * TOKEN).min(full);
+        let cost = (u64::from(cost) * self.token).min(full);
         match bucket.units.checked_sub(cost) {
             Some(rest) => {
                 bucket.units = rest;
                 Ok(())
             }
-            None => Err((cost - bucket.units).div_ceil(self.per_minute)),
+            None => Err((cost - bucket.units).div_ceil(self.refill)),
         }
     }
 
@@ -61,8 +75,8 @@ impl Rates {
         Bucket {
             units: bucket
                 .units
-                .saturating_add(passed.saturating_mul(self.per_minute))
-                .min(self.burst * TOKEN),
+                .saturating_add(passed.saturating_mul(self.refill))
+                .min(self.burst * self.token),
             // A clock set back neither fills nor empties.
             at: bucket.at.max(now),
         }
@@ -77,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_burst_then_the_rate_and_the_wait_told_is_enough() {
-        let rates = Rates::new(200, 2_000);
+        let rates = Rates::per_minute(200, 2_000);
         let mut now = UnixMillis(1_000_000);
         for _ in 0..2_000 {
             assert_eq!(rates.take(DEVICE, 1, now), Ok(()));
@@ -93,8 +107,17 @@ mod tests {
     }
 
     #[test]
+    fn hours_pass_slowly() {
+        let rates = Rates::per_hour(2, 1);
+        let start = UnixMillis(1_000_000);
+        assert_eq!(rates.take(DEVICE, 1, start), Ok(()));
+        assert_eq!(rates.take(DEVICE, 1, start), Err(HOUR / 2));
+        assert_eq!(rates.take(DEVICE, 1, start.plus(HOUR / 2)), Ok(()));
+    }
+
+    #[test]
     fn a_clock_set_back_gives_nothing() {
-        let rates = Rates::new(60, 1);
+        let rates = Rates::per_minute(60, 1);
         assert_eq!(rates.take(DEVICE, 1, UnixMillis(5_000)), Ok(()));
         assert_eq!(rates.take(DEVICE, 1, UnixMillis(0)), Err(1_000));
         assert_eq!(rates.take(DEVICE, 1, UnixMillis(5_999)), Err(1));
@@ -103,7 +126,7 @@ mod tests {
 
     #[test]
     fn what_exceeds_the_burst_waits_for_a_full_bucket() {
-        let rates = Rates::new(60, 10);
+        let rates = Rates::per_minute(60, 10);
         assert_eq!(rates.take(DEVICE, 1_000, UnixMillis(0)), Ok(()));
         assert_eq!(rates.take(DEVICE, 1_000, UnixMillis(0)), Err(10_000));
     }

@@ -7,5 +7,6 @@ mod fence;
 mod heartbeat;
 mod items;
 mod ledger;
+mod link;
 mod packages;
 mod together;

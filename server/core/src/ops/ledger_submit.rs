@@ -5,7 +5,7 @@
 //! and the sessions of devices that are no longer live are cut.
 
 use bytes::Bytes;
-use plenary_certs::ledger::{Body, LedgerError};
+use plenary_certs::ledger::{Body, LedgerError, Voucher};
 use plenary_proto::{
     ids::{LedgerSeq, UnixMillis},
     limits,
@@ -44,7 +44,7 @@ pub(crate) async fn run(
         .map_err(|error| OpError::Internal(error.to_string()))?;
     let mut result = Ok(());
     for (number, statement) in (1..).zip(statements) {
-        result = append(network, statement)
+        result = append(network, statement, now)
             .await
             .map_err(|error| match error {
                 OpError::Invalid(why) => OpError::Invalid(format!("statement {number}: {why}")),
@@ -67,7 +67,7 @@ pub(crate) async fn run(
     result.map(|()| Reply::LedgerHead(head))
 }
 
-async fn append(network: &Network, signed: &Bytes) -> Result<(), OpError> {
+async fn append(network: &Network, signed: &Bytes, now: UnixMillis) -> Result<(), OpError> {
     within("bytes of a statement", limits::STATEMENT, signed.len())?;
     let checked = match network.read_ledger(|ledger| ledger.check(signed)) {
         Some(checked) => checked,
@@ -85,6 +85,15 @@ async fn append(network: &Network, signed: &Bytes) -> Result<(), OpError> {
             "it names the server key {}, but this server's is {}",
             server.key, network.public
         )));
+    }
+    if let Body::Device(device) = &statement.body
+        && matches!(device.voucher, Voucher::Device(_))
+    {
+        let taken = network.vouches.take(device.member, 1, now);
+        taken.map_err(|retry_after_ms| OpError::RateLimited {
+            what: "devices linked or vouched for by this member's own",
+            retry_after_ms,
+        })?;
     }
     let seq = LedgerSeq(network.ledger_head().seq.0 + 1);
     let key = keys::ledger(seq);

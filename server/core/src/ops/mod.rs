@@ -23,6 +23,7 @@ pub(crate) mod item_token;
 pub(crate) mod item_withdraw;
 pub(crate) mod ledger_read;
 pub(crate) mod ledger_submit;
+pub(crate) mod link;
 pub(crate) mod list_requests;
 pub(crate) mod put_heartbeat;
 pub(crate) mod put_invitation;

@@ -1,4 +1,5 @@
-//! A guest's request for admission: sealed for the Board, once an invitation.
+//! A guest's request for admission, sealed for the Board: once an invitation. Or to be linked,
+//! sealed for the device that made the link: once a link.
 
 use bytes::Bytes;
 use plenary_proto::{
@@ -6,13 +7,13 @@ use plenary_proto::{
     reply::{Push, Reply},
 };
 
-use super::{not_allowed, sealed_fits};
+use super::{link, not_allowed, sealed_fits};
 use crate::{
     error::OpError,
     hub::{To, push_frame},
     keys,
     network::Network,
-    session::GuestCaller,
+    session::{GuestCaller, GuestKind},
     store::StoreError,
     stored::{Invitation, Request, Stored},
 };
@@ -25,6 +26,9 @@ pub(crate) async fn run(
 ) -> Result<Reply, OpError> {
     sealed_fits(&sealed)?;
     let id = caller.invitation();
+    if caller.kind() == GuestKind::Linking {
+        return link::ask(network, id, sealed, now).await;
+    }
     let held = network.store.get(&keys::invitation(id)).await?;
     let Some(held) = held else {
         return not_allowed("the founder asks nobody: submit ROOT 1");

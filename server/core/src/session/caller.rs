@@ -39,8 +39,19 @@ pub struct BulkCaller {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GuestCaller {
     invitation: InvitationId,
-    founder: bool,
+    kind: GuestKind,
     requests_left: u32,
+}
+
+/// What a guest came by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GuestKind {
+    /// The founding invitation: may write the first statements.
+    Founder,
+    /// An invitation: asks the Board.
+    Invited,
+    /// A link: asks a device of the member that it will belong to.
+    Linking,
 }
 
 impl Caller {
@@ -166,10 +177,10 @@ impl BulkCaller {
 
 impl GuestCaller {
     /// Minted by the login.
-    pub(super) fn new(invitation: InvitationId, founder: bool, requests: u32) -> Self {
+    pub(super) fn new(invitation: InvitationId, kind: GuestKind, requests: u32) -> Self {
         Self {
             invitation,
-            founder,
+            kind,
             requests_left: requests,
         }
     }
@@ -179,13 +190,18 @@ impl GuestCaller {
         self.invitation
     }
 
-    /// Whether it founds the network: it may write the first statements.
+    /// What it came by.
+    pub fn kind(&self) -> GuestKind {
+        self.kind
+    }
+
+    /// Whether it founds the network.
     pub fn is_founder(&self) -> bool {
-        self.founder
+        self.kind == GuestKind::Founder
     }
 
     fn finished(&self, network: &Network) -> bool {
-        self.founder && !network.is_fresh()
+        self.is_founder() && !network.is_fresh()
     }
 }
 
@@ -207,7 +223,7 @@ impl Caller {
     }
 
     /// As above, a guest.
-    pub(crate) fn guest_for_test(invitation: InvitationId, founder: bool) -> Self {
-        Self::Guest(GuestCaller::new(invitation, founder, u32::MAX))
+    pub(crate) fn guest_for_test(invitation: InvitationId, kind: GuestKind) -> Self {
+        Self::Guest(GuestCaller::new(invitation, kind, u32::MAX))
     }
 }

@@ -37,7 +37,7 @@ use plenary_proto::{
     request::{ClientFrame, Request},
 };
 
-pub use caller::{BulkCaller, Caller, DeviceCaller, GuestCaller};
+pub use caller::{BulkCaller, Caller, DeviceCaller, GuestCaller, GuestKind};
 pub use opening::Opening;
 
 use crate::{

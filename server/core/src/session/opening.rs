@@ -14,13 +14,13 @@ use plenary_proto::{
     request::{Auth, ClientFrame, Knock, Purpose},
 };
 
-use super::{BulkCaller, Caller, Closed, DeviceCaller, GuestCaller};
+use super::{BulkCaller, Caller, Closed, DeviceCaller, GuestCaller, GuestKind};
 use crate::{
     error::{OpError, failure},
     hub::ConnectionId,
     keys,
     network::Network,
-    ops::REQUEST_KEPT_MS,
+    ops::{REQUEST_KEPT_MS, link::ANSWER_KEPT_MS},
     stored::{Founding, Invitation, Request, Stored},
 };
 
@@ -109,43 +109,51 @@ impl Opening {
             .verifier(knock.invitation, now)
             .await
             .map_err(|error| failed(&error))?;
-        let (verifier, founder) = found.unwrap_or((Digest(self.exporter), false));
+        let (verifier, kind) = found.unwrap_or((Digest(self.exporter), GuestKind::Invited));
         let proved = transcript.check_knock(&verifier, &knock.mac).is_ok();
         if !proved || found.is_none() {
             return Err(unauthenticated());
         }
         let requests = self.network.config.guest_requests;
-        let guest = GuestCaller::new(knock.invitation, founder, requests);
+        let guest = GuestCaller::new(knock.invitation, kind, requests);
         Ok(self.ok(&transcript, Caller::Guest(guest), 0))
     }
 
-    /// What a knock with this invitation is checked by, and whether it founds the network.
+    /// What a knock with this invitation or link is checked by, and what it is.
     async fn verifier(
         &self,
         id: InvitationId,
         now: UnixMillis,
-    ) -> Result<Option<(Digest, bool)>, OpError> {
+    ) -> Result<Option<(Digest, GuestKind)>, OpError> {
         let store = &self.network.store;
         if self.network.is_fresh() {
             let Some(held) = store.get(&keys::founding()).await? else {
                 return Ok(None);
             };
             let founding = Founding::decode(&held.value)?;
-            return Ok((founding.invitation == id).then_some((founding.verifier, true)));
+            return Ok(
+                (founding.invitation == id).then_some((founding.verifier, GuestKind::Founder))
+            );
         }
-        let Some(held) = store.get(&keys::invitation(id)).await? else {
-            return Ok(None);
-        };
-        let invitation = Invitation::decode(&held.value)?;
-        let request = store.get(&keys::request(id)).await?;
-        let open = match request {
-            // Whoever has asked may come back for the answer.
-            Some(held) => now < Request::decode(&held.value)?.time.plus(REQUEST_KEPT_MS),
-            None => {
-                now < invitation.expires && self.network.live(invitation.inviter, now).is_some()
-            }
-        };
-        Ok(open.then_some((invitation.verifier, false)))
+        let invited = (keys::invitation(id), keys::request(id), REQUEST_KEPT_MS);
+        let linking = (keys::link(id), keys::link_request(id), ANSWER_KEPT_MS);
+        for (kind, (opens, asked, kept)) in
+            [(GuestKind::Invited, invited), (GuestKind::Linking, linking)]
+        {
+            let Some(held) = store.get(&opens).await? else {
+                continue;
+            };
+            let invitation = Invitation::decode(&held.value)?;
+            let open = match store.get(&asked).await? {
+                // Whoever has asked may come back for the answer.
+                Some(held) => now < Request::decode(&held.value)?.time.plus(kept),
+                None => {
+                    now < invitation.expires && self.network.live(invitation.inviter, now).is_some()
+                }
+            };
+            return Ok(open.then_some((invitation.verifier, kind)));
+        }
+        Ok(None)
     }
 
     fn transcript(&self, opener: Opener, nonce: &Digest) -> Transcript {

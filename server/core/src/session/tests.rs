@@ -231,6 +231,33 @@ fn unknown_wrong_and_out_get_one_same_answer() {
 }
 
 #[test]
+fn a_link_lets_knock_for_a_quarter_of_an_hour() {
+    let rig = Rig::new();
+    let quarter = limits::LINK_LIFE.as_millis() as u64;
+    let request = Request::PutLink {
+        link: INVITATION,
+        verifier: VERIFIER,
+        expires: NOW.plus(quarter),
+    };
+    assert_eq!(rig.ask(10, request), Ok(Reply::Done));
+    let knock = |now| {
+        let mut line = Line::open(&rig);
+        let frame = line.knock(INVITATION, &VERIFIER);
+        line.send_at(encode_client(frame), now);
+        line
+    };
+    let late = Some(Closed::Unauthenticated);
+    assert_eq!(knock(NOW.plus(quarter)).closed(), late);
+    let mut line = knock(NOW.plus(quarter - 1));
+    assert_eq!(line.closed(), None);
+    let asked = Request::PutRequest(Bytes::from_static(b"link me"));
+    assert_eq!(line.ask(asked), Ok(Reply::Done));
+    // Whoever has asked may come back for the answer, for an hour.
+    assert_eq!(knock(NOW.plus(quarter)).closed(), None);
+    assert_eq!(knock(NOW.plus(3_600_000)).closed(), late);
+}
+
+#[test]
 fn one_attempt_and_nothing_before_it() {
     let rig = Rig::new();
     let part = || {

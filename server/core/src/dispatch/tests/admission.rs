@@ -9,7 +9,13 @@ use plenary_proto::{
     request::{Request, SealedName},
 };
 
-use crate::{config::Config, error::OpError, fixture::*, session::Caller, store::Store};
+use crate::{
+    config::Config,
+    error::OpError,
+    fixture::*,
+    session::{Caller, GuestKind},
+    store::Store,
+};
 
 const HOUR: u64 = 3600 * 1000;
 
@@ -31,7 +37,7 @@ fn invite(rig: &Rig, n: u8, name: u8) -> Result<Reply, OpError> {
 }
 
 fn guest(name: u8) -> Caller {
-    Caller::guest_for_test(invitation(name), false)
+    Caller::guest_for_test(invitation(name), GuestKind::Invited)
 }
 
 fn bytes(text: &'static str) -> Bytes {
@@ -201,7 +207,7 @@ fn the_board_stores_profiles_and_roster_keys_and_each_reads_its_own() {
         Ok(other) => panic!("{other:?}"),
         Err(error) => Err(error),
     };
-    let founder = Caller::guest_for_test(invitation(9), true);
+    let founder = Caller::guest_for_test(invitation(9), GuestKind::Founder);
     assert_eq!(put(&founder, profile, "profile"), Ok(Reply::Done));
     assert_eq!(put(&chat(1), profile, "newer"), Ok(Reply::Done));
     not_allowed(put(&chat(10), profile, "forged"));

@@ -15,12 +15,16 @@ use crate::{
     fixture::*,
     keys,
     network::LoadError,
-    session::Caller,
+    session::{Caller, GuestKind},
     store::Store,
 };
 
 fn guest(founder: bool) -> Caller {
-    Caller::guest_for_test(InvitationId([9; 16]), founder)
+    let kind = match founder {
+        true => GuestKind::Founder,
+        false => GuestKind::Invited,
+    };
+    Caller::guest_for_test(InvitationId([9; 16]), kind)
 }
 
 fn submit(rig: &Rig, caller: &Caller, statements: Vec<Bytes>) -> Result<LedgerHead, OpError> {

@@ -25,11 +25,11 @@ mod store;
 mod transfer;
 
 pub use client::{
-    Admission, Audience, BoardKeyFile, BoardPerson, Builder, ChannelInfo, Client, Consumer, Events,
-    Founding, Joining, MemberInfo, Message, NewChannel, Outgoing, PendingAdmission, Person,
-    Presence, Requested, SendFile, Status,
+    Admission, Audience, BoardKeyFile, BoardPerson, Builder, ChannelInfo, Client, Consumer,
+    DeviceInfo, Events, Founding, Joining, LinkCode, Linking, MemberInfo, Message, NewChannel,
+    Outgoing, PendingAdmission, PendingLink, Person, Presence, Requested, SendFile, Status,
 };
-pub use engine::{AlarmKind, Event};
+pub use engine::{AlarmKind, DeviceChange, DeviceNews, Event};
 pub use error::{Error, ErrorKind};
 pub use plenary_certs::ledger::{Capacity, EntryRule, Freshness, Reason, Standing};
 pub use plenary_proto::{ids, label::Label};

@@ -2,8 +2,10 @@
 
 mod board;
 mod consumer;
+mod devices;
 mod discuss;
 mod items;
+mod link;
 mod people;
 mod profile;
 
@@ -21,8 +23,10 @@ use tokio::sync::broadcast;
 
 pub use board::{BoardKeyFile, NewChannel, PendingAdmission, Requested};
 pub use consumer::Consumer;
+pub use devices::DeviceInfo;
 pub use discuss::{ChannelInfo, Message, Outgoing, Presence};
 pub use items::SendFile;
+pub use link::{LinkCode, Linking, PendingLink};
 pub use people::{Audience, MemberInfo};
 pub use profile::{Admission, BoardPerson, Founding, Joining, Person};
 

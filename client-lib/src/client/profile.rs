@@ -102,9 +102,9 @@ pub enum Admission {
     Closed,
 }
 
-struct Fresh {
-    identity: Identity,
-    authentication: SigningKey,
+pub(super) struct Fresh {
+    pub(super) identity: Identity,
+    pub(super) authentication: SigningKey,
 }
 
 impl Builder {
@@ -254,7 +254,7 @@ impl Builder {
         Ok(fingerprint(&store.identity()?.device_keys()?))
     }
 
-    fn create(&self, identity: &Identity) -> Result<Store, Error> {
+    pub(super) fn create(&self, identity: &Identity) -> Result<Store, Error> {
         let store = Store::create(&self.folder, &self.passphrase)?;
         store.put_identity(identity)?;
         Ok(store)
@@ -267,7 +267,7 @@ impl Builder {
     }
 }
 
-fn open_engine(folder: &Path, passphrase: &SecretString) -> Result<Engine, Error> {
+pub(super) fn open_engine(folder: &Path, passphrase: &SecretString) -> Result<Engine, Error> {
     Engine::open(
         Store::open(folder, passphrase)?,
         Box::new(SystemRandom::new()),
@@ -275,7 +275,7 @@ fn open_engine(folder: &Path, passphrase: &SecretString) -> Result<Engine, Error
 }
 
 /// Reads the ledger to its end.
-async fn follow(engine: &mut Engine, guest: &mut Guest) -> Result<(), Error> {
+pub(super) async fn follow(engine: &mut Engine, guest: &mut Guest) -> Result<(), Error> {
     loop {
         let after = engine.ledger_seq();
         let request = Request::LedgerRead {
@@ -307,7 +307,7 @@ fn parse(text: &str) -> Result<Invitation, Error> {
     Ok(invitation)
 }
 
-fn fresh_identity(
+pub(super) fn fresh_identity(
     invitation: &Invitation,
     network: NetworkId,
     member: MemberId,
@@ -343,7 +343,7 @@ fn fresh_identity(
     })
 }
 
-fn random_bytes<const N: usize>(random: &SystemRandom) -> Result<[u8; N], Error> {
+pub(super) fn random_bytes<const N: usize>(random: &SystemRandom) -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     random
         .fill(&mut bytes)

@@ -65,11 +65,16 @@ impl Engine {
         let mut id = [0; 16];
         self.fill(&mut id)?;
         let id = ChannelId(id);
-        let wanted: Vec<u8> = with.iter().flat_map(|member| member.0).collect();
-        self.store.put_meta(&format!("direct:{id}"), &wanted)?;
+        self.want_in_direct(id, with)?;
         self.put_row(ChannelRow::entering(id))?;
         self.advance(now, id)?;
         Ok(id)
+    }
+
+    /// Remembers who belongs in a direct channel of this member.
+    pub(super) fn want_in_direct(&self, id: ChannelId, members: &[MemberId]) -> Result<(), Error> {
+        let wanted: Vec<u8> = members.iter().flat_map(|member| member.0).collect();
+        self.store.put_meta(&format!("direct:{id}"), &wanted)
     }
 
     /// Those whom the founder of a direct channel wants in it.

@@ -17,6 +17,7 @@
 
 pub(crate) mod alarm;
 mod anew;
+pub(crate) mod devices;
 mod entering;
 mod heartbeat;
 mod horizon;
@@ -40,8 +41,8 @@ use plenary_certs::{
 };
 use plenary_proto::{
     ids::{
-        ChannelHead, ChannelId, ClientId, DeviceId, LedgerHead, PublicKey, RequestId, Seq,
-        UnixMillis,
+        ChannelHead, ChannelId, ClientId, DeviceId, InvitationId, LedgerHead, PublicKey, RequestId,
+        Seq, UnixMillis,
     },
     reply::{Failure, Hello, Push, Record, Reply, SignedHead},
     request::Request,
@@ -60,6 +61,7 @@ use mls::{Group, GroupError, Mls};
 use roster::Roster;
 
 pub use alarm::AlarmKind;
+pub use devices::{DeviceChange, DeviceNews};
 
 /// A statement comes before the profile it names: after so long, ask again.
 const NAMES_AGAIN_MS: u64 = 3_000;
@@ -140,6 +142,14 @@ pub enum Event {
         /// Why, and for what.
         reason: String,
     },
+    /// Something was said of this member's devices, not by this one: show it. A device that its
+    /// owner does not know must be revoked.
+    Device(DeviceNews),
+    /// Somebody asks to be linked as a further device of this member.
+    LinkRequest(InvitationId),
+    /// A second machine tried to use a linking code that was used already: one of the two is not
+    /// the owner's.
+    LinkAgain(InvitationId),
     /// Something that must not happen: show it.
     Alarm {
         /// Where, if in a channel.
@@ -370,6 +380,14 @@ impl Engine {
                 Ok(())
             }
             Push::Heartbeat(signed) => self.take_heartbeat(now, signed),
+            Push::LinkRequest(link) => {
+                self.event(Event::LinkRequest(link));
+                Ok(())
+            }
+            Push::LinkAgain(link) => {
+                self.event(Event::LinkAgain(link));
+                Ok(())
+            }
             Push::Bye { .. } => Ok(()),
         }
     }

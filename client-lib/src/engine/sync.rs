@@ -122,6 +122,7 @@ impl Engine {
             }
         };
         let got_some = !statements.is_empty();
+        let before = self.ledger_head().seq;
         if let Err(error) = self.append_statements(&statements) {
             if error.kind() == ErrorKind::Store {
                 return Err(error);
@@ -129,6 +130,7 @@ impl Engine {
             self.distrust(AlarmKind::ForgedStatement, error);
             return Ok(());
         }
+        self.tell_device_news(before);
         let own = self.ledger_head();
         if own.seq < head.seq {
             if got_some {

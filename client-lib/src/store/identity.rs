@@ -23,6 +23,9 @@ use crate::{
 /// A key out of the store, erased when dropped.
 pub(crate) type StoredKey = Zeroizing<[u8; 32]>;
 
+/// A small value, erased when dropped.
+pub(crate) type Meta = Zeroizing<Vec<u8>>;
+
 const KEY: &str = "identity";
 
 /// What a profile is from its making on.
@@ -176,6 +179,24 @@ impl Store {
             })
             .optional()?;
         Ok(value.map(Zeroizing::new))
+    }
+
+    pub(crate) fn drop_meta(&self, key: &str) -> Result<(), Error> {
+        self.lock()
+            .execute("DELETE FROM meta WHERE key = ?", [key])?;
+        Ok(())
+    }
+
+    /// The small values whose keys begin so.
+    pub(crate) fn metas(&self, prefix: &str) -> Result<Vec<(String, Meta)>, Error> {
+        let connection = self.lock();
+        let mut query = connection.prepare_cached(
+            "SELECT key, value FROM meta WHERE substr(key, 1, length(?1)) = ?1 ORDER BY key",
+        )?;
+        let rows = query.query_map([prefix], |row| {
+            Ok((row.get(0)?, Zeroizing::new(row.get(1)?)))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     pub(crate) fn put_roster_key(&self, generation: u32, key: &[u8; 32]) -> Result<(), Error> {

@@ -1,5 +1,7 @@
 //! Messages as read, in the channel's order; and how far each consumer has come.
 
+use std::collections::HashMap;
+
 use plenary_proto::ids::{ChannelId, ClientId, DeviceId, Epoch, Seq, Signature, UnixMillis};
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -98,6 +100,17 @@ impl Store {
     }
 
     /// How many messages are stored, over all channels.
+    /// When each device's newest message came, by the server's clock.
+    pub(crate) fn last_messages(&self) -> Result<HashMap<DeviceId, UnixMillis>, Error> {
+        let connection = self.lock();
+        let mut query =
+            connection.prepare_cached("SELECT device, max(time) FROM message GROUP BY device")?;
+        let rows = query.query_map([], |row| {
+            Ok((column(row, 0)?, UnixMillis(row.get::<_, i64>(1)? as u64)))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     pub(crate) fn message_count(&self) -> Result<u64, Error> {
         let count: i64 = self
             .lock()

@@ -216,6 +216,21 @@ impl Store {
         Ok(store)
     }
 
+    /// Takes away a profile that nothing will come of, and its folder if nothing else is in it.
+    pub(crate) fn discard(folder: &Path) -> Result<(), Error> {
+        for name in [DATABASE, "profile.db-wal", "profile.db-shm", KDF] {
+            match fs::remove_file(folder.join(name)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error.into());
+                }
+                _ => {}
+            }
+        }
+        // It may hold more than the profile.
+        let _ = fs::remove_dir(folder);
+        Ok(())
+    }
+
     /// Opens a profile.
     ///
     /// Errors: `NotAProfile`, `WrongPassphrase`, `InUse`, `Store`.

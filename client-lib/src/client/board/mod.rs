@@ -124,7 +124,7 @@ impl Client {
     }
 
     /// Waits until this client's ledger is at least there.
-    async fn follow(&self, head: LedgerHead) -> Result<(), Error> {
+    pub(in crate::client) async fn follow(&self, head: LedgerHead) -> Result<(), Error> {
         let mut events = self.events();
         while self.driver.run(|engine, _| Ok(engine.ledger_seq())).await? < head.seq {
             if events.next().await.is_none() {

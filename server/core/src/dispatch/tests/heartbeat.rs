@@ -15,7 +15,7 @@ use crate::{
     config::Config,
     error::{OpError, failure},
     fixture::*,
-    session::Caller,
+    session::{Caller, GuestKind},
 };
 
 fn beat(head: LedgerHead, time: UnixMillis, key: &SigningKey) -> Bytes {
@@ -69,7 +69,7 @@ fn the_newest_is_kept_told_to_everybody_and_there_after_a_restart() {
         [Heard::Everyone(Push::Heartbeat(second.clone()))]
     );
     // Somebody who waits for admission may know how old the ledger is.
-    let guest = Caller::guest_for_test(InvitationId([9; 16]), false);
+    let guest = Caller::guest_for_test(InvitationId([9; 16]), GuestKind::Invited);
     assert_eq!(
         rig.call(&guest, Request::GetHeartbeat),
         Ok(Reply::Heartbeat(Some(second.clone())))
@@ -121,7 +121,7 @@ fn what_a_client_would_refuse_is_refused() {
     assert_eq!(failure(&put(&rig, &huge).unwrap_err()).code, Code::TooLarge);
     assert_eq!(kept(&rig), Some(good));
     assert_eq!(rig.hub.heard(), []);
-    let guest = Caller::guest_for_test(InvitationId([9; 16]), false);
+    let guest = Caller::guest_for_test(InvitationId([9; 16]), GuestKind::Invited);
     let refused = rig.call(&guest, Request::PutHeartbeat(now_at(&rig, later)));
     assert!(
         matches!(refused, Err(OpError::NotAllowed(_))),

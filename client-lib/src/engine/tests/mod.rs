@@ -2,6 +2,7 @@
 
 mod clean_break;
 mod heartbeat;
+mod revocations;
 
 use std::collections::HashMap;
 

@@ -7,7 +7,7 @@ use std::fmt;
 
 use data_encoding::BASE64URL_NOPAD;
 use minicbor::Decoder;
-use plenary_proto::ids::{Digest, InvitationId, NetworkId, UnixMillis};
+use plenary_proto::ids::{Digest, InvitationId, MemberId, NetworkId, UnixMillis};
 use ring::rand::SecureRandom;
 use zeroize::Zeroizing;
 
@@ -46,6 +46,8 @@ pub struct Invitation {
     pub expires: UnixMillis,
     /// Between the inviter and the invited.
     pub secret: Secret,
+    /// Who is to countersign the request that comes by it; none when a network is founded.
+    pub contact: Option<MemberId>,
 }
 
 /// An invitation's secret; erased when dropped, never shown.
@@ -57,6 +59,8 @@ pub struct Secret(Zeroizing<[u8; 32]>);
 pub enum Sealed {
     /// From the invited to the Board: a request for admission.
     Request,
+    /// A contact point's word on the request.
+    Countersignature,
     /// The Board's answer.
     Answer,
     /// From a new device to the one that made the linking code.
@@ -111,6 +115,7 @@ impl Invitation {
             id,
             expires,
             secret,
+            contact: None,
         })
     }
 
@@ -203,6 +208,7 @@ impl Secret {
     ) -> Result<Zeroizing<[u8; 32]>, SealError> {
         let what: &[u8] = match what {
             Sealed::Request => b"request\0",
+            Sealed::Countersignature => b"countersignature\0",
             Sealed::Answer => b"answer\0",
             Sealed::LinkRequest => b"link request\0",
             Sealed::LinkAnswer => b"link answer\0",
@@ -259,7 +265,8 @@ cbor_struct!(Invitation {
     root1,
     id,
     expires,
-    secret
+    secret,
+    contact,
 });
 
 impl Cbor for Secret {
@@ -302,6 +309,7 @@ mod tests {
             id: InvitationId([4; 16]),
             expires: UnixMillis(1_800_000_000_000),
             secret: Secret::from_bytes([5; 32]),
+            contact: Some(MemberId([6; 16])),
         }
     }
 
@@ -309,7 +317,7 @@ mod tests {
     fn text_and_knock_key_are_as_pinned() {
         assert_eq!(
             invitation().to_text().as_str(),
-            "plenary:h3RwbGVuYXJ5LmV4YW1wbGU6NzQ0M1ggAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQFQAgICAgICAgICAgICAgICAlggAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwNQBAQEBAQEBAQEBAQEBAQEBBsAAAGjGFxQAFggBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQV0J_aI"
+            "plenary:iHRwbGVuYXJ5LmV4YW1wbGU6NzQ0M1ggAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQFQAgICAgICAgICAgICAgICAlggAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwNQBAQEBAQEBAQEBAQEBAQEBBsAAAGjGFxQAFggBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQVQBgYGBgYGBgYGBgYGBgYGBgrIxPo"
         );
         assert_eq!(
             invitation().knock_key().unwrap().to_string(),

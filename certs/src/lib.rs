@@ -6,6 +6,7 @@
 //!                                                             +-> mls: who may be in a group
 //! Invitation --knock--> AdmissionRequest --Board--> ADMIT     +-> handshake: who may connect
 //!                                                             +-> profile: who is behind an id
+//!                                                             +-> board: in words, on files
 //! signed_head, chain --two views compared--> proof: what a third party checks offline
 //! custody::Statement --device, server--> custody::Record      +-> custody: who did what with an item
 //! ```
@@ -20,6 +21,7 @@ pub mod board;
 mod cbor;
 pub mod chain;
 pub mod custody;
+pub mod fingerprint;
 pub mod handshake;
 pub mod invitation;
 pub mod item_root;

@@ -10,12 +10,16 @@
 
 mod heartbeat_key;
 mod key;
+mod recovery_key;
 mod request;
 mod sealed_key;
+mod tally;
 mod words;
 
 pub use heartbeat_key::HeartbeatKey;
 pub use key::BoardKey;
+pub use recovery_key::RecoveryKey;
 pub use request::{Request, RequestError, SignatureFile, combine};
 pub use sealed_key::{Cost, KeyFileError};
-pub use words::describe;
+pub use tally::{Need, Role, Seat, Tally, tally};
+pub use words::{Facts, Words, describe, moment};

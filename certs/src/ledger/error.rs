@@ -92,6 +92,11 @@ pub enum LedgerError {
     #[error("{0} is no suite this network may use")]
     UnknownSuite(u16),
 
+    #[error("a {0} has no place in an extract of the ledger")]
+    NotInExtracts(Kind),
+    #[error("an expert is admitted for a time: the admission of member {0} names no end")]
+    NoEnd(MemberId),
+
     #[error("no recovery is announced for this ROOT")]
     NotAnnounced,
     #[error("announced {days} days ago; a recovery takes 7", days = .waited_ms / 86_400_000)]

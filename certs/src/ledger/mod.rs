@@ -13,8 +13,9 @@
 
 mod apply;
 mod body;
+mod draft;
 mod error;
-mod found;
+mod extract;
 mod freshness;
 mod heartbeat;
 mod kind;
@@ -40,12 +41,14 @@ pub use body::{
     Admit, Body, Capacity, ChannelBody, DeviceBody, DeviceKeys, EntryRule, Grant, Policy, Reason,
     Recover, RecoverStep, Resume, Revoke, SEALING_KEY, Server, Suspend, Voucher,
 };
+pub use draft::found;
 pub use error::LedgerError;
-pub use found::found;
+pub use extract::Extract;
 pub use freshness::Freshness;
 pub use heartbeat::{HEARTBEAT_BYTES, HEARTBEAT_LIFE, Heartbeat, HeartbeatError};
 pub use kind::{Kind, Subject, Target};
 pub use root::{BOARD, Person, Recovery, Root, RootError, Thresholds};
+pub use rules::RECOVERY_WAIT_MS;
 pub use signed::{
     Signed, SignedStatement, Signer, sign_as_board, sign_as_device, sign_as_recovery,
 };
@@ -197,16 +200,19 @@ impl Ledger {
         u32::try_from(known).unwrap_or(u32::MAX).saturating_add(1)
     }
 
-    /// A statement for the Board (or a device, or the recovery role) to sign: says `body` as of
-    /// this ledger.
-    pub fn draft(&self, body: Body, time: UnixMillis) -> Statement {
-        Statement {
-            network: self.network,
-            root_version: self.root_version(),
-            version: self.next_version(body.kind(), body.subject()),
-            body,
-            time,
-        }
+    /// The version before a statement's own, if it has one.
+    pub fn before(&self, statement: &Statement) -> Option<LedgerSeq> {
+        let versions = self
+            .versions
+            .get(&(statement.kind(), statement.subject()))?;
+        let before = statement.version.checked_sub(2)?;
+        versions.get(before as usize).copied()
+    }
+
+    /// A ROOT by its version, from 1.
+    pub fn root_of(&self, version: u32) -> Option<&Root> {
+        let index = (version as usize).checked_sub(1)?;
+        self.state.roots.iter().nth(index).map(|(_, root)| root)
     }
 
     /// The ROOT in force; `None` in an empty ledger.

@@ -102,6 +102,23 @@ impl Thresholds {
         }
     }
 
+    /// Sets how many people must sign a kind; RECOVER is not the Board's.
+    pub fn set(&mut self, kind: Kind, needed: u8) {
+        match kind {
+            Kind::Root => self.root = needed,
+            Kind::Policy => self.policy = needed,
+            Kind::Server => self.server = needed,
+            Kind::Admit => self.admit = needed,
+            Kind::Device => self.device = needed,
+            Kind::Channel => self.channel = needed,
+            Kind::Grant => self.grant = needed,
+            Kind::Revoke => self.revoke = needed,
+            Kind::Resume => self.resume = needed,
+            Kind::Suspend => self.suspend = needed,
+            Kind::Recover => {}
+        }
+    }
+
     /// People that must sign a kind. RECOVER is not the Board's: zero.
     pub fn of(&self, kind: Kind) -> u8 {
         match kind {
@@ -222,6 +239,18 @@ mod tests {
         }
         for people in 1..=BOARD {
             assert_eq!(root(people as u8).validate(), Ok(()), "{people}");
+        }
+    }
+
+    #[test]
+    fn every_threshold_is_set_by_its_kind() {
+        let mut thresholds = Thresholds::for_board(3);
+        for (kind, number) in Kind::ALL.into_iter().zip(10..) {
+            thresholds.set(kind, number);
+        }
+        for (kind, number) in Kind::ALL.into_iter().zip(10..) {
+            let wanted = if kind == Kind::Recover { 0 } else { number };
+            assert_eq!(thresholds.of(kind), wanted, "{kind}");
         }
     }
 

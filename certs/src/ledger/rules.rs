@@ -8,13 +8,14 @@ use std::collections::BTreeSet;
 use plenary_proto::ids::{LedgerSeq, MemberId};
 
 use super::{
-    Body, DeviceBody, Kind, Ledger, LedgerError, Recover, RecoverStep, Revoke, Root, RootError,
-    SignedStatement, Signer, Statement, Target, Voucher, root1_hash, signed, vouching,
+    Body, Capacity, DeviceBody, Kind, Ledger, LedgerError, Recover, RecoverStep, Revoke, Root,
+    RootError, SignedStatement, Signer, Statement, Target, Voucher, root1_hash, signed, vouching,
 };
 use crate::mls::suite::{CLASSICAL, HYBRID};
 
-/// From a recovery's announcement to its ROOT: time for the Board to object with a ROOT.
-const RECOVERY_WAIT_MS: u64 = 7 * 24 * 3600 * 1000;
+/// From a recovery's announcement to its ROOT, in milliseconds: time for the Board to object with
+/// a ROOT.
+pub const RECOVERY_WAIT_MS: u64 = 7 * 24 * 3600 * 1000;
 
 pub(super) fn check(ledger: &Ledger, bytes: &[u8]) -> Result<Statement, LedgerError> {
     let (signed, statement) = SignedStatement::decode(bytes)?;
@@ -44,6 +45,25 @@ pub(super) fn check(ledger: &Ledger, bytes: &[u8]) -> Result<Statement, LedgerEr
     signatures(ledger, root, &signed, &statement)?;
     sense(ledger, root, &statement)?;
     Ok(statement)
+}
+
+/// All of [`check`] but the signatures, for a draft.
+pub(super) fn sensible(ledger: &Ledger, statement: &Statement) -> Result<(), LedgerError> {
+    let Some(root) = ledger.root() else {
+        return match &statement.body {
+            Body::Root(root) => Ok(root.validate()?),
+            _ => Err(LedgerError::NoRoot),
+        };
+    };
+    if let Body::Revoke(revoke) = &statement.body
+        && let Some(seq) = ledger.state.revoked.get(&revoke.target)
+    {
+        return Err(LedgerError::Known { seq: *seq });
+    }
+    if let Body::Root(next) = &statement.body {
+        next.validate()?;
+    }
+    sense(ledger, root, statement)
 }
 
 fn root1(ledger: &Ledger, signed: &SignedStatement) -> Result<(), LedgerError> {
@@ -141,7 +161,7 @@ fn signatures(
 
 /// Enough distinct people signed: of the first root `needed`, of a second one its own threshold.
 /// Whoever is in neither has no say.
-fn board(
+pub(super) fn board(
     roots: &[&Root],
     needed: u8,
     kind: Kind,
@@ -181,7 +201,7 @@ fn board(
     Ok(())
 }
 
-fn recovery(root: &Root, signed: &SignedStatement) -> Result<(), LedgerError> {
+pub(super) fn recovery(root: &Root, signed: &SignedStatement) -> Result<(), LedgerError> {
     for signature in signed.signatures() {
         let key = match signature.signer {
             Signer::Recovery(key) if root.recovery.keys.contains(&key) => key,
@@ -204,7 +224,13 @@ fn recovery(root: &Root, signed: &SignedStatement) -> Result<(), LedgerError> {
 fn sense(ledger: &Ledger, root: &Root, statement: &Statement) -> Result<(), LedgerError> {
     match &statement.body {
         Body::Root(next) => same_recovery(root, next),
-        Body::Admit(admit) => not_revoked(ledger, Target::Member(admit.member)),
+        Body::Admit(admit) => {
+            not_revoked(ledger, Target::Member(admit.member))?;
+            if admit.capacity == Capacity::Expert && admit.ends.is_none() {
+                return Err(LedgerError::NoEnd(admit.member));
+            }
+            Ok(())
+        }
         Body::Device(body) => vouching::sense(ledger, root, body, statement.time),
         Body::Revoke(_) | Body::Server(_) => Ok(()),
         Body::Suspend(body) => {

@@ -5,7 +5,7 @@ use ring::rand::SystemRandom;
 
 use super::*;
 use crate::{
-    admission::{AdmissionError, AdmissionRequest, fingerprint},
+    admission::{AdmissionError, Application, fingerprint},
     invitation::Secret,
     ledger::{Target, testing::*},
     profile::sealing_keypair,
@@ -21,6 +21,7 @@ fn code() -> Code {
             id: InvitationId([4; 16]),
             expires: UnixMillis(1_800_000_000_000),
             secret: Secret::from_bytes([5; 32]),
+            contact: None,
         },
         member: member_id(10),
         by: device_id(10),
@@ -68,7 +69,7 @@ fn text_and_bytes_are_as_pinned() {
     assert_eq!(found, BYTES, "{found:#?}");
 }
 
-const TEXT: &str = "plenary-link:g4d0cGxlbmFyeS5leGFtcGxlOjc0NDNYIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBUKqqqqqqqqqqqqqqqqqqqqpYIAMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDUAQEBAQEBAQEBAQEBAQEBAQbAAABoxhcUABYIAUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFUAoKCgoKCgoKCgoKCgoKCgpQCgoKCgoKCgoKCgoKCgoKCodMLoU";
+const TEXT: &str = "plenary-link:g4h0cGxlbmFyeS5leGFtcGxlOjc0NDNYIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBUKqqqqqqqqqqqqqqqqqqqqpYIAMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDUAQEBAQEBAQEBAQEBAQEBAQbAAABoxhcUABYIAUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUF9lAKCgoKCgoKCgoKCgoKCgoKUAoKCgoKCgoKCgoKCgoKCgoPD7EL";
 const BYTES: [&str; 5] = [
     "83500b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b8458207aba162d8b8a05c29eeb471b8347f9796e1c6096b8ad5b23fc91a31dfa33c678582007df263cbecc417c575b2fdb1f118d2bc3bfeb659fa2654df578f1d6f85d6cbe5820368db4fb05c9c45f187ffefa07bda03289782809bd3d7f329a45734ea56ca3d1430707076570686f6e65",
     "4709434568db309dd71e5c0030670c412ab056f1e3001c24fcde6e10011c078b815d6c69d8832b96f546d271fcf3f5eff221bc9897c60d0f958cf26223af6102",
@@ -158,7 +159,7 @@ fn a_request_is_for_one_code_one_device_and_its_own_keys() {
     assert_ne!(fingerprint(&thief.keys), fingerprint(&asked.keys));
 
     // Only one sealed as such is a request to be linked.
-    let admission = AdmissionRequest::open(&sealed, NETWORK, (code().id(), &secret));
+    let admission = Application::open(&sealed, NETWORK, (code().id(), &secret));
     assert_eq!(admission, Err(AdmissionError::Seal(SealError::Open)));
     assert_eq!(
         asked.seal(&code(), &authentication_key(12), &random),

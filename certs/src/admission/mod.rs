@@ -2,18 +2,26 @@
 //!
 //! Sealed under the invitation's secret, so the server learns no name; signed by the new device's
 //! authentication key, so that the keys are its own. What the Board compares with the person, by
-//! another way, is the [`fingerprint`].
+//! another way, is the [`fingerprint`]. What a member whom the Board knows already adds is a
+//! [`Countersignature`].
+
+mod application;
+mod share;
 
 use plenary_proto::ids::{DeviceId, InvitationId, MemberId, NetworkId, Signature};
 use ring::rand::SecureRandom;
 
+pub use application::{Application, Contact, Countersignature, Countersigned};
+pub use share::{ShareError, open_share, seal_share};
+
 use crate::{
     cbor::{self, CborError, cbor_struct},
+    fingerprint,
     invitation::{Sealed, Secret},
     ledger::{Capacity, DeviceKeys, hash},
     profile::{ProfileError, SaltedProfile, text},
     seal::SealError,
-    signing::{self, SigningKey},
+    signing::SigningKey,
 };
 
 const SIGN_TAG: &[u8] = b"plenary admission request v1\0";
@@ -45,6 +53,8 @@ pub struct AdmissionRequest {
     pub nominated_by: String,
     /// Why.
     pub reason: String,
+    /// Who is to countersign, as the invitation names them.
+    pub contact: Option<MemberId>,
 }
 
 /// Why a request was not made or does not count.
@@ -63,9 +73,18 @@ pub enum AdmissionError {
     NoMember,
     #[error("the request is not signed by the device it names")]
     BadSignature,
+    #[error("{0} is no member of the network, as far as is known here")]
+    UnknownContact(DeviceId),
+    #[error("the countersignature of {0} does not verify")]
+    BadCountersignature(DeviceId),
+    #[error(
+        "{0} cannot countersign: a contact point is a member of the same State or body, or whom \
+         the invitation names"
+    )]
+    NoContact(MemberId),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct SignedRequest {
     request: AdmissionRequest,
     signature: Signature,
@@ -79,6 +98,7 @@ cbor_struct!(AdmissionRequest {
     capacity,
     nominated_by,
     reason,
+    contact,
 });
 cbor_struct!(SignedRequest { request, signature });
 
@@ -109,30 +129,6 @@ impl AdmissionRequest {
             return Err(AdmissionError::TooLong(sealed.len()));
         }
         Ok(sealed)
-    }
-
-    /// Opens and verifies.
-    ///
-    /// # Errors
-    /// Any [`AdmissionError`].
-    pub fn open(
-        sealed: &[u8],
-        network: NetworkId,
-        (invitation, secret): (InvitationId, &Secret),
-    ) -> Result<Self, AdmissionError> {
-        if sealed.len() > SEALED_REQUEST {
-            return Err(AdmissionError::TooLong(sealed.len()));
-        }
-        let bytes = secret.open(Sealed::Request, invitation, sealed)?;
-        let SignedRequest { request, signature } = cbor::decode(&bytes)?;
-        request.validate()?;
-        signing::verify(
-            &request.keys.authentication,
-            &request.to_be_signed(network, invitation),
-            &signature,
-        )
-        .map_err(|_| AdmissionError::BadSignature)?;
-        Ok(request)
     }
 
     fn validate(&self) -> Result<(), AdmissionError> {
@@ -166,12 +162,7 @@ impl AdmissionRequest {
 
 /// A device's keys as eight groups of five digits, to be compared by voice in any language.
 pub fn fingerprint(keys: &DeviceKeys) -> String {
-    let digest = hash(&[FINGERPRINT_TAG, &cbor::encode(keys)]);
-    let groups = digest.0.chunks_exact(4).map(|four| {
-        let number = four.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte));
-        format!("{:05}", number % 100_000)
-    });
-    groups.collect::<Vec<_>>().join(" ")
+    fingerprint::of_digest(&hash(&[FINGERPRINT_TAG, &cbor::encode(keys)]))
 }
 
 #[cfg(test)]
@@ -194,6 +185,7 @@ mod tests {
             capacity: Capacity::Expert,
             nominated_by: "Prosecutor General of Ruritania".into(),
             reason: String::new(),
+            contact: Some(member_id(0)),
         }
     }
 
@@ -213,8 +205,9 @@ mod tests {
         let seal = |asked: &AdmissionRequest, key| asked.seal(NETWORK, (ID, &secret), key, &random);
         let (mine, others) = (authentication_key(10), authentication_key(11));
         let sealed = seal(&asked, &mine).unwrap();
-        let open =
-            |network, id, secret: &Secret| AdmissionRequest::open(&sealed, network, (id, secret));
+        let open = |network, id, secret: &Secret| {
+            Application::open(&sealed, network, (id, secret)).map(|open| open.request().clone())
+        };
         assert_eq!(open(NETWORK, ID, &secret), Ok(asked.clone()));
         assert!(!sealed.windows(9).any(|window| window == b"Ruritania"));
 
@@ -235,7 +228,7 @@ mod tests {
             .seal(Sealed::Request, ID, &cbor::encode(&signed), &random)
             .unwrap();
         assert_eq!(
-            AdmissionRequest::open(&forged, NETWORK, (ID, &secret)),
+            Application::open(&forged, NETWORK, (ID, &secret)),
             Err(AdmissionError::BadSignature)
         );
     }
@@ -279,12 +272,12 @@ mod tests {
             |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
         assert_eq!(
             hex(&cbor::encode(&asked)),
-            "87500a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a500a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a8458201d881cd32711e4a22f3f1b86ab816b647fe9f9ba8d9d08895788a42a5c9772d25820d22ee4ce316531a0fe6e1b181741271be8da63f745145007429985bdc34c43b55820ee0a0853ce2a07a67647cd013ad17806de7661251c2dc204ada5cab4c2c59ead58280a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a825820030303030303030303030303030303030303030303030303030303030303030382018463416e61695275726974616e6961808002781f50726f73656375746f722047656e6572616c206f66205275726974616e696160"
+            "88500a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a500a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a8458201d881cd32711e4a22f3f1b86ab816b647fe9f9ba8d9d08895788a42a5c9772d25820d22ee4ce316531a0fe6e1b181741271be8da63f745145007429985bdc34c43b55820ee0a0853ce2a07a67647cd013ad17806de7661251c2dc204ada5cab4c2c59ead58280a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a825820030303030303030303030303030303030303030303030303030303030303030382018463416e61695275726974616e6961808002781f50726f73656375746f722047656e6572616c206f66205275726974616e6961605000000000000000000000000000000000"
         );
         let signature = authentication_key(10).sign(&asked.to_be_signed(NETWORK, ID));
         assert_eq!(
             signature.to_string(),
-            "b03eed23c69bbe91aa8dee40530fa15ca14ea7300eae8f1e46cf9c4b21d83225325975cc1be9456c67952c77eda8e93d1ab02cb88948b6405970d523dfa2f705"
+            "53813e3bda17ad035c73f85a852233bc20ba3a4bc67b0ea5a865187241503bd0e0d2f40514274c921cfd35774cb52e904f332c007b99f6912de82a0b07517e0e"
         );
     }
 

@@ -25,13 +25,18 @@ mod store;
 mod transfer;
 
 pub use client::{
-    Admission, Audience, BoardKeyFile, BoardPerson, Builder, ChannelInfo, Client, Consumer,
-    DeviceInfo, Events, Founding, Joining, LinkCode, Linking, MemberInfo, Message, NewChannel,
-    Outgoing, PendingAdmission, PendingLink, Person, Presence, Requested, SendFile, Status,
+    Admission, Audience, BoardKeyFile, BoardPerson, Builder, ChannelChange, ChannelInfo, Client,
+    Consumer, DeviceInfo, Events, Founding, Holder, Joining, LinkCode, Linking, MemberInfo,
+    Message, NewBoard, NewChannel, Outgoing, PendingAdmission, PendingLink, Person, PolicyChange,
+    Presence, RequestFile, Requested, RootChange, SendFile, Status,
 };
 pub use engine::{AlarmKind, DeviceChange, DeviceNews, Event};
 pub use error::{Error, ErrorKind};
-pub use plenary_certs::ledger::{Capacity, EntryRule, Freshness, Reason, Standing};
+pub use plenary_certs::{
+    board::{Need, Role, Seat, Tally, Words},
+    fingerprint,
+    ledger::{Capacity, EntryRule, Freshness, Kind, Reason, Standing, Target},
+};
 pub use plenary_proto::{ids, label::Label};
 pub use store::alarms::Alarm;
 pub use transfer::{Progress, Transfer};

@@ -9,7 +9,10 @@ use crate::{exit::CODES, output::Color, time};
 
 mod board;
 
-pub(crate) use board::{BoardCommand, RequestCommand, RevokeTarget};
+pub(crate) use board::{
+    BoardCommand, KeygenArgs, PolicyArgs, RecoverCommand, RequestCommand, RootArgs, ShowArgs,
+    SuiteArg, TargetCommand,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -200,6 +203,13 @@ pub(crate) struct FoundArgs {
     /// An open channel to begin with, as NAME or NAME=PURPOSE; may be repeated.
     #[arg(long = "channel", value_name = "NAME")]
     pub(crate) channels: Vec<String>,
+    /// The public half of a recovery key; may be repeated. Those who hold them can put a new Board
+    /// in force if the old one is lost. Said now or never.
+    #[arg(long, value_name = "FILE.pub")]
+    pub(crate) recovery: Vec<PathBuf>,
+    /// How many recovery keys must sign. By default more than half.
+    #[arg(long, value_name = "N", requires = "recovery")]
+    pub(crate) recovery_threshold: Option<u8>,
     /// Where to write the request file.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,

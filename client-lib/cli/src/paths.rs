@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use plenary_client::BoardPerson;
+use plenary_client::{BoardPerson, ids::PublicKey};
 
 use crate::exit::Failure;
 
@@ -15,6 +15,9 @@ const MOST: u64 = 8 << 20;
 
 /// Begins the line that says a Board key's public half.
 const BOARD_PERSON: &str = "board-person";
+
+/// Begins the line that says a recovery key's public half.
+const RECOVERY_KEY: &str = "recovery-key";
 
 /// Where a profile lies when nothing is said.
 pub(crate) fn default_profile() -> Result<PathBuf, Failure> {
@@ -90,6 +93,25 @@ pub(crate) fn must_be_new(path: &Path) -> Result<(), Failure> {
 /// The line of a Board key's public half.
 pub(crate) fn board_line(person: &BoardPerson) -> String {
     format!("{BOARD_PERSON} {} {}", person.member, person.key)
+}
+
+/// The line of a recovery key's public half.
+pub(crate) fn recovery_line(key: &PublicKey) -> String {
+    format!("{RECOVERY_KEY} {key}")
+}
+
+/// Reads the public half of a recovery key from its file.
+pub(crate) fn recovery_key(path: &Path) -> Result<PublicKey, Failure> {
+    let text = read(path)?;
+    let mut words = text.split_whitespace();
+    match (words.next(), words.next().map(str::parse), words.next()) {
+        (Some(RECOVERY_KEY), Some(Ok(key)), None) => Ok(key),
+        _ => Err(Failure::usage(format!(
+            "{}: not the public half of a recovery key, which is one line \"{RECOVERY_KEY} KEY\"; \
+             `plenary board keygen --recovery` writes it beside the key",
+            path.display()
+        ))),
+    }
 }
 
 /// Reads the public half of a Board key from its file.

@@ -26,6 +26,33 @@ pub(crate) fn moment(text: &str) -> Result<UnixMillis, String> {
     moment_at(text, &Zoned::now())
 }
 
+/// A moment to come as typed: a duration from now (`90d`), a date, a local time or one with its
+/// zone.
+pub(crate) fn ahead(text: &str) -> Result<UnixMillis, String> {
+    ahead_at(text, &Zoned::now())
+}
+
+fn ahead_at(text: &str, now: &Zoned) -> Result<UnixMillis, String> {
+    let moment = match text.parse::<jiff::Span>() {
+        Ok(span) => now
+            .checked_add(span.abs())
+            .ok()
+            .and_then(|zoned| u64::try_from(zoned.timestamp().as_millisecond()).ok())
+            .map(UnixMillis)
+            .ok_or_else(|| "beyond the calendar's end".to_owned())?,
+        Err(_) => moment_at(text, now).map_err(|_| {
+            "give a duration such as 90d, a date such as 2027-06-30, or a time such as \
+             2027-06-30T12:00"
+                .to_owned()
+        })?,
+    };
+    let present = u64::try_from(now.timestamp().as_millisecond()).unwrap_or(0);
+    if moment.0 <= present {
+        return Err("that is past".to_owned());
+    }
+    Ok(moment)
+}
+
 fn moment_at(text: &str, now: &Zoned) -> Result<UnixMillis, String> {
     let zone = now.time_zone().clone();
     let moment = if let Ok(moment) = text.parse::<Timestamp>() {
@@ -108,6 +135,23 @@ mod tests {
         }
         for wrong in ["", "yesterday", "1901-01-01"] {
             assert!(at(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn moments_to_come_as_people_type_them() {
+        let now: Zoned = "2026-03-10T12:00[UTC]".parse().unwrap();
+        let at = |text: &str| ahead_at(text, &now).map(rfc3339);
+        for (typed, meant) in [
+            ("90d", "2026-06-08T12:00:00.000Z"),
+            ("1y", "2027-03-10T12:00:00.000Z"),
+            ("2027-06-30", "2027-06-30T00:00:00.000Z"),
+            ("2026-03-10T12:01", "2026-03-10T12:01:00.000Z"),
+        ] {
+            assert_eq!(at(typed).as_deref(), Ok(meant), "{typed}");
+        }
+        for wrong in ["", "soon", "2026-03-10", "99999999y"] {
+            assert!(at(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -21,7 +21,10 @@ use ring::rand::SystemRandom;
 use secrecy::SecretString;
 use tokio::sync::broadcast;
 
-pub use board::{BoardKeyFile, NewChannel, PendingAdmission, Requested};
+pub use board::{
+    BoardKeyFile, ChannelChange, Holder, NewBoard, NewChannel, PendingAdmission, PolicyChange,
+    RequestFile, Requested, RootChange,
+};
 pub use consumer::Consumer;
 pub use devices::DeviceInfo;
 pub use discuss::{ChannelInfo, Message, Outgoing, Presence};

@@ -1,6 +1,6 @@
 //! How a profile begins: by founding a network, or by an invitation to one.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use plenary_certs::{
     admission::{AdmissionRequest, fingerprint},
@@ -71,6 +71,21 @@ pub struct Founding {
     pub person: Person,
     /// Channels to begin with, owned by the founder.
     pub channels: Vec<NewChannel>,
+    /// Keys that can put a new Board in force if this one is lost. Said now or never.
+    pub recovery: Vec<PublicKey>,
+    /// How many of them must sign.
+    pub recovery_threshold: u8,
+}
+
+impl Founding {
+    /// A usual number of recovery keys that must sign: more than half.
+    pub fn recovery_threshold(keys: usize) -> u8 {
+        match u8::try_from(keys) {
+            Ok(0) => 0,
+            Ok(keys) => keys / 2 + 1,
+            Err(_) => u8::MAX,
+        }
+    }
 }
 
 /// What joining needs.
@@ -150,7 +165,7 @@ impl Builder {
             rest.push(Body::Channel(body));
             profiles.push(profile);
         }
-        let root = root(&founding.board)?;
+        let root = root(founding)?;
         let (root1, statements) = found(network, root, rest, now());
         fresh.identity.root1 = root1.0;
         let request = board::Request::new(statements, profiles.clone())
@@ -209,6 +224,7 @@ impl Builder {
             capacity: joining.capacity,
             nominated_by: joining.nominated_by.clone(),
             reason: joining.reason.clone(),
+            contact: invitation.contact,
         };
         let sealed = request
             .seal(
@@ -384,14 +400,16 @@ pub(super) fn channel_body(
     Ok((body, profile))
 }
 
-fn root(board: &[BoardPerson]) -> Result<Root, Error> {
+fn root(founding: &Founding) -> Result<Root, Error> {
+    let board = &founding.board;
     if board.len() > BOARD {
         return Err(Error::new(
             ErrorKind::Input,
             format!("a Board has at most {BOARD} people, not {}", board.len()),
         ));
     }
-    Ok(Root {
+    let people: BTreeSet<_> = board.iter().map(|person| person.member).collect();
+    let root = Root {
         board: board
             .iter()
             .map(|person| RootPerson {
@@ -399,8 +417,14 @@ fn root(board: &[BoardPerson]) -> Result<Root, Error> {
                 key: person.key,
             })
             .collect(),
-        thresholds: Thresholds::for_board(board.len()),
+        thresholds: Thresholds::for_board(people.len()),
         heartbeat: Vec::new(),
-        recovery: Recovery::default(),
-    })
+        recovery: Recovery {
+            keys: founding.recovery.clone(),
+            threshold: founding.recovery_threshold,
+        },
+    };
+    root.validate()
+        .map_err(|error| Error::new(ErrorKind::Input, error.to_string()))?;
+    Ok(root)
 }

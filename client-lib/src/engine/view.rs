@@ -1,11 +1,11 @@
 //! What the client handle asks the engine for, and what only the engine can make.
 
 use plenary_certs::{
-    ledger::{Body, ChannelBody, Ledger, Statement},
+    ledger::{ChannelBody, Ledger},
     profile::{RosterKey, SaltedProfile, seal_roster_key},
 };
 use plenary_proto::{
-    ids::{ChannelId, DeviceId, Digest, MemberId, PublicKey, UnixMillis},
+    ids::{ChannelId, DeviceId, Digest, MemberId, PublicKey},
     request::SealedName,
 };
 
@@ -51,6 +51,11 @@ impl Engine {
             })
     }
 
+    /// A profile by its hash, if it was opened here.
+    pub(crate) fn profile(&self, hash: &Digest) -> Option<&SaltedProfile> {
+        self.roster.get(hash)
+    }
+
     pub(crate) fn read_ledger_with<T>(&self, read: impl FnOnce(&Ledger) -> T) -> T {
         self.ledger.read(read)
     }
@@ -91,16 +96,6 @@ impl Engine {
     /// Every device in a channel of this device.
     pub(crate) fn devices_in(&mut self, channel: ChannelId) -> Result<Vec<DeviceId>, Error> {
         Ok(self.group(channel)?.devices())
-    }
-
-    /// Statements for the Board to sign, as of this ledger.
-    pub(crate) fn draft(&self, bodies: Vec<Body>, now: UnixMillis) -> Vec<Statement> {
-        self.ledger.read(|ledger| {
-            bodies
-                .into_iter()
-                .map(|body| ledger.draft(body, now))
-                .collect()
-        })
     }
 
     /// What goes to the server's shelf: these profiles under the newest roster key, and every

@@ -180,6 +180,8 @@ impl Network {
                 .iter()
                 .map(|(name, purpose)| NewChannel::open(*name, *purpose))
                 .collect(),
+            recovery: Vec::new(),
+            recovery_threshold: 0,
         };
         let request = builder.found(&founding)?;
         let signatures = two_sign(&board, &request).await?;

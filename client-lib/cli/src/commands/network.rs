@@ -66,6 +66,11 @@ fn founding(args: &FoundArgs) -> Result<Founding, Failure> {
         .iter()
         .map(|path| paths::board_person(path))
         .collect::<Result<_, _>>()?;
+    let recovery: Vec<_> = args
+        .recovery
+        .iter()
+        .map(|path| paths::recovery_key(path))
+        .collect::<Result<_, _>>()?;
     Ok(Founding {
         invitation,
         server_key,
@@ -77,6 +82,10 @@ fn founding(args: &FoundArgs) -> Result<Founding, Failure> {
             expertise: args.person.expertise.clone(),
         },
         channels: args.channels.iter().map(|text| channel(text)).collect(),
+        recovery_threshold: args
+            .recovery_threshold
+            .unwrap_or_else(|| Founding::recovery_threshold(recovery.len())),
+        recovery,
     })
 }
 

@@ -1,7 +1,7 @@
 //! Who asks to be let in: invitations, requests for admission, their answers.
 
 use plenary_certs::{
-    admission::{AdmissionRequest, fingerprint},
+    admission::{AdmissionRequest, Application, fingerprint},
     invitation::{Invitation, Sealed, Secret},
 };
 use plenary_proto::{ids::InvitationId, limits, reply::Reply, request::Request};
@@ -24,6 +24,8 @@ pub struct PendingAdmission {
     pub request: AdmissionRequest,
     /// Of the device's keys, to be compared by voice.
     pub fingerprint: String,
+    /// The request as it goes to the Board.
+    pub application: Application,
 }
 
 impl Client {
@@ -75,16 +77,17 @@ impl Client {
                     let Some(secret) = secret(engine, waiting.invitation)? else {
                         continue;
                     };
-                    let opened = AdmissionRequest::open(
+                    let opened = Application::open(
                         &waiting.sealed,
                         engine.identity().network(),
                         (waiting.invitation, &secret),
                     );
                     match opened {
-                        Ok(request) => open.push(PendingAdmission {
+                        Ok(application) => open.push(PendingAdmission {
                             invitation: waiting.invitation,
-                            fingerprint: fingerprint(&request.keys),
-                            request,
+                            fingerprint: fingerprint(&application.request().keys),
+                            request: application.request().clone(),
+                            application,
                         }),
                         Err(error) => {
                             tracing::warn!(invitation = ?waiting.invitation, %error, "request");

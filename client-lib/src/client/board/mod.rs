@@ -1,27 +1,35 @@
-//! What the Board does: admit, open channels, grant, revoke. Everything is a request file that
-//! people sign on their own machines, and a submission that needs no trust.
+//! What the Board does: admit, open channels, grant, suspend, revoke, change itself. Everything is
+//! a request file that people sign on their own machines, and a submission that needs no trust.
 
 mod admission;
+mod draft;
 mod key_file;
+mod paper;
 mod request;
+mod root;
 
 use plenary_certs::{
-    board::{self, Request as BoardRequest, SignatureFile},
+    board::{self, Request as BoardRequest, SignatureFile, Words},
     ledger::{Body, Subject},
     profile::SaltedProfile,
 };
 use plenary_proto::{
-    ids::{DeviceId, LedgerHead},
+    ids::{DeviceId, Digest, LedgerHead},
     reply::Reply,
     request::Request,
 };
 
 pub use admission::PendingAdmission;
-pub use key_file::BoardKeyFile;
-pub use request::{NewChannel, Requested};
+pub use key_file::{BoardKeyFile, Holder};
+pub use paper::RequestFile;
+pub use request::{ChannelChange, NewChannel, PolicyChange, Requested};
+pub use root::{NewBoard, RootChange};
 
 use super::Client;
-use crate::error::{Error, ErrorKind};
+use crate::{
+    engine::Engine,
+    error::{Error, ErrorKind},
+};
 
 /// A parsed request and its statements with the signatures of all files.
 pub(in crate::client) fn combine(
@@ -38,48 +46,53 @@ pub(in crate::client) fn combine(
     Ok((request, signed.into_iter().map(Into::into).collect()))
 }
 
+/// What an engine calls somebody or something.
+pub(crate) fn known_name(engine: &Engine, subject: Subject) -> Option<String> {
+    match subject {
+        Subject::Member(member) => {
+            let profile = engine.member_profile(member)?.member()?;
+            Some(format!("{}, {}", profile.name, profile.state))
+        }
+        Subject::Channel(channel) => {
+            let profile = engine.channel_profile(channel)?.channel()?;
+            Some(profile.name.clone())
+        }
+        Subject::Device(device) => {
+            let member = engine.member_of(device)?;
+            let name = known_name(engine, Subject::Member(member))?;
+            Some(format!("a device of {name}"))
+        }
+        Subject::Network | Subject::Entry(..) => None,
+    }
+}
+
 impl Client {
     /// Drafts a request file for the Board: what is asked, as statements to be signed together.
+    ///
+    /// Errors: [`ErrorKind::Input`] if the ledger would refuse it, however many sign;
+    /// [`ErrorKind::NotFound`].
     pub async fn board_request(&self, asked: Vec<Requested>) -> Result<String, Error> {
-        let wants_admission = asked.iter().any(|one| matches!(one, Requested::Admit(_)));
+        let wants_admission = asked.iter().any(|one| {
+            matches!(
+                one,
+                Requested::Admit(_) | Requested::AdmitUntil(..) | Requested::Device(_)
+            )
+        });
         let open = if wants_admission {
             self.admission_requests().await?
         } else {
             Vec::new()
         };
         self.driver
-            .run(move |engine, now| {
-                let mut bodies = Vec::new();
-                let mut profiles = Vec::new();
-                for one in asked {
-                    request::draft(engine, &open, one, &mut bodies, &mut profiles)?;
-                }
-                for profile in &profiles {
-                    engine.learn(profile)?;
-                }
-                let statements = engine.draft(bodies, now);
-                Ok(BoardRequest::new(statements, profiles)
-                    .map_err(input)?
-                    .to_text())
-            })
+            .run(move |engine, now| Ok(draft::request(engine, &open, asked, now)?.to_text()))
             .await
     }
 
     /// A request file in words, with the names that this client knows.
-    pub async fn describe(&self, request: &str) -> Result<Vec<String>, Error> {
+    pub async fn describe(&self, request: &str) -> Result<Vec<Words>, Error> {
         let request = BoardRequest::parse(request).map_err(input)?;
         self.driver
-            .run(move |engine, _| {
-                Ok(request.describe(&|subject| match subject {
-                    Subject::Member(member) => engine
-                        .member_profile(member)
-                        .map(|profile| profile.profile().name().to_owned()),
-                    Subject::Channel(channel) => engine
-                        .channel_profile(channel)
-                        .map(|profile| profile.profile().name().to_owned()),
-                    _ => None,
-                }))
-            })
+            .run(move |engine, _| Ok(request.describe(&|subject| known_name(engine, subject))))
             .await
     }
 
@@ -105,8 +118,17 @@ impl Client {
                 _ => None,
             })
             .collect();
-        let hashes: Vec<_> = request.profiles().iter().map(SaltedProfile::hash).collect();
-        let profiles = request.profiles().to_vec();
+        let named = |hash: &Digest| {
+            let mut bodies = request.statements().iter().map(|one| &one.body);
+            bodies.any(|body| match body {
+                Body::Admit(admit) => admit.profile == *hash,
+                Body::Channel(channel) => channel.profile == *hash,
+                _ => false,
+            })
+        };
+        let mut profiles = request.profiles().to_vec();
+        profiles.retain(|profile| named(&profile.hash()));
+        let hashes: Vec<_> = profiles.iter().map(SaltedProfile::hash).collect();
         let shelf = self
             .driver
             .run(move |engine, _| {

@@ -1,23 +1,12 @@
-//! What the Board can be asked for, and the statements that say it.
+//! What the Board can be asked for.
 
-use plenary_certs::{
-    ledger::{
-        Admit, Body, ChannelBody, DeviceBody, EntryRule, Grant, Reason, Revoke, Target, Voucher,
-    },
-    profile::SaltedProfile,
-};
+use plenary_certs::ledger::{Capacity, EntryRule, Reason, Target};
 use plenary_proto::{
-    ids::{ChannelId, DeviceId, InvitationId, MemberId},
+    ids::{ChannelId, DeviceId, InvitationId, MemberId, PublicKey, UnixMillis},
     label::Label,
 };
-use ring::rand::SystemRandom;
 
-use super::PendingAdmission;
-use crate::{
-    client::profile::channel_body,
-    engine::Engine,
-    error::{Error, ErrorKind},
-};
+use super::{NewBoard, RootChange};
 
 /// A channel to be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,16 +33,66 @@ impl NewChannel {
     }
 }
 
+/// What is new about a channel; what is `None` stays. Its entry rule stays for ever.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChannelChange {
+    /// Its name.
+    pub name: Option<String>,
+    /// What it is for.
+    pub purpose: Option<String>,
+    /// The most restrictive label that may be discussed there.
+    pub ceiling: Option<Label>,
+}
+
+/// What is new in the network's policy; what is `None` stays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PolicyChange {
+    /// The MLS cipher suite of new groups: `true` for the hybrid one, `false` for the classical.
+    pub post_quantum: Option<bool>,
+    /// Days that the server keeps a channel's log.
+    pub retention_days: Option<u16>,
+    /// Days of silence after which a leaf is removed.
+    pub idle_days: Option<u16>,
+    /// Days that clients go on sending without a fresh heartbeat.
+    pub heartbeat_grace_days: Option<u16>,
+    /// Days after which a member's admission is looked at again; 0 for never.
+    pub revalidation_days: Option<u16>,
+}
+
 /// What the Board is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Requested {
-    /// Let in whoever asked by this invitation.
+    /// Let in whoever asked by this invitation, as what they asked to be: an expert for a year,
+    /// others without an end.
     Admit(InvitationId),
+    /// As [`Requested::Admit`], until a moment.
+    AdmitUntil(InvitationId, UnixMillis),
+    /// Look at a member's admission again and let it stand from now on.
+    Renew {
+        /// Who.
+        member: MemberId,
+        /// As what; `None` as before.
+        capacity: Option<Capacity>,
+        /// Until when; `None` without an end, an expert for a year.
+        ends: Option<UnixMillis>,
+    },
+    /// Accept the device of somebody who asked by this invitation and is a member already: all
+    /// their devices were lost, and the Board has looked at them again.
+    Device(InvitationId),
     /// Open a channel, owned by this member.
     Channel(NewChannel),
+    /// Change a channel's name, purpose or ceiling.
+    ChangeChannel(ChannelId, ChannelChange),
     /// Let a member into a channel.
     Grant {
+        /// Where.
+        channel: ChannelId,
+        /// Who.
+        member: MemberId,
+    },
+    /// Take a grant back: nobody may add the member again.
+    Withdraw {
         /// Where.
         channel: ChannelId,
         /// Who.
@@ -70,79 +109,18 @@ pub enum Requested {
     RevokeMember(MemberId, Reason),
     /// Put a device out, for ever.
     RevokeDevice(DeviceId, Reason),
-}
-
-pub(super) fn draft(
-    engine: &Engine,
-    open: &[PendingAdmission],
-    one: Requested,
-    bodies: &mut Vec<Body>,
-    profiles: &mut Vec<SaltedProfile>,
-) -> Result<(), Error> {
-    match one {
-        Requested::Admit(invitation) => {
-            let asked = open
-                .iter()
-                .find(|open| open.invitation == invitation)
-                .ok_or_else(|| {
-                    Error::new(
-                        ErrorKind::NotFound,
-                        format!("no request came by invitation {invitation} of this device"),
-                    )
-                })?;
-            let request = &asked.request;
-            bodies.push(Body::Admit(Admit {
-                member: request.member,
-                capacity: request.capacity,
-                ends: None,
-                profile: request.profile.hash(),
-            }));
-            bodies.push(Body::Device(DeviceBody {
-                device: request.device,
-                member: request.member,
-                voucher: Voucher::Board,
-                keys: request.keys.clone(),
-            }));
-            profiles.push(request.profile.clone());
-        }
-        Requested::Channel(channel) => {
-            let owner = engine.identity().member();
-            let (body, profile) = channel_body(&channel, owner, &SystemRandom::new())?;
-            bodies.push(Body::Channel(body));
-            profiles.push(profile);
-        }
-        Requested::Grant { channel, member } => {
-            bodies.push(Body::Grant(Grant {
-                channel,
-                member,
-                granted: true,
-            }));
-        }
-        Requested::Reassign { channel, owner } => {
-            let current = engine.ledger_channel(channel).ok_or_else(|| {
-                Error::new(
-                    ErrorKind::NotFound,
-                    format!(
-                        "the ledger knows no channel {channel}: `channels` lists those there are"
-                    ),
-                )
-            })?;
-            // Who signs reads the name.
-            profiles.extend(engine.channel_profile(channel).cloned());
-            bodies.push(Body::Channel(ChannelBody { owner, ..current }));
-        }
-        Requested::RevokeMember(member, reason) => {
-            bodies.push(Body::Revoke(Revoke {
-                target: Target::Member(member),
-                reason,
-            }));
-        }
-        Requested::RevokeDevice(device, reason) => {
-            bodies.push(Body::Revoke(Revoke {
-                target: Target::Device(device),
-                reason,
-            }));
-        }
-    }
-    Ok(())
+    /// Put a member or a device out until the Board lets them in again.
+    Suspend(Target, Reason),
+    /// Let in again who was suspended.
+    Resume(Target),
+    /// Change the Board, its thresholds or its heartbeat keys.
+    Root(RootChange),
+    /// Announce a recovery to this Board: for the recovery role to sign.
+    AnnounceRecovery(NewBoard),
+    /// Complete the announced recovery, seven days later: for the recovery role to sign.
+    CompleteRecovery,
+    /// Change the network's policy.
+    Policy(PolicyChange),
+    /// The server has another identity key.
+    Server(PublicKey),
 }

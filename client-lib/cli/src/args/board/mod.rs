@@ -1,6 +1,7 @@
 //! The Board's arguments.
 
 mod request;
+mod target;
 
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use clap::{Args, Subcommand};
 use plenary_client::ids::MemberId;
 
 pub(crate) use request::*;
+pub(crate) use target::*;
 
 use super::SubmitArgs;
 
@@ -17,6 +19,7 @@ How an admission goes:
   plenary board request admit INVITATION --out r.request
   plenary board show r.request                        each who signs, on a machine of their own
   plenary board sign --key alice.board r.request --out a.sig
+  plenary board show r.request --signatures a.sig     who is still to sign
   plenary board submit r.request a.sig b.sig
 
 `keygen`, `show` and `sign` need no profile and no network.";
@@ -45,6 +48,9 @@ pub(crate) struct KeygenArgs {
     /// For somebody who is a member already: their member id.
     #[arg(long, value_name = "ID")]
     pub(crate) member: Option<MemberId>,
+    /// A key of the recovery role instead: it signs recoveries and nothing else.
+    #[arg(long, conflicts_with = "member")]
+    pub(crate) recovery: bool,
 }
 
 #[derive(Debug, Args)]
@@ -54,6 +60,9 @@ pub(crate) struct ShowArgs {
     /// With the names that this profile knows. Opens the profile.
     #[arg(long)]
     pub(crate) names: bool,
+    /// Count signature files: who has signed, who is still to sign. Left empty: nobody has yet.
+    #[arg(long, value_name = "SIGNATURE", num_args = 0..)]
+    pub(crate) signatures: Option<Vec<PathBuf>>,
 }
 
 #[derive(Debug, Args)]

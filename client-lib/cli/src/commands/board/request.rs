@@ -1,27 +1,22 @@
 //! Drafts a request for the Board.
 
-use plenary_client::{Client, NewChannel, Requested};
+use std::path::PathBuf;
 
-use super::print_words;
+use plenary_client::{
+    BoardPerson, ChannelChange, Client, NewBoard, NewChannel, PolicyChange, RequestFile, Requested,
+    RootChange, Target, ids::MemberId,
+};
+
+use super::show;
 use crate::{
-    args::{RequestCommand, RevokeTarget},
+    args::{PolicyArgs, RecoverCommand, RequestCommand, RootArgs, SuiteArg, TargetCommand},
     exit::Failure,
     paths,
     session::{Context, Need},
 };
 
 pub(super) async fn run(context: &Context, command: RequestCommand) -> Result<(), Failure> {
-    let out = match &command {
-        RequestCommand::Admit { out, .. }
-        | RequestCommand::Channel { out, .. }
-        | RequestCommand::Grant { out, .. }
-        | RequestCommand::Reassign { out, .. } => out,
-        RequestCommand::Revoke { target } => match target {
-            RevokeTarget::Member { why, .. } | RevokeTarget::Device { why, .. } => &why.out,
-        },
-    }
-    .out
-    .clone();
+    let out = command.out().to_owned();
     paths::must_be_new(&out)?;
     let session = context.session(Need::Online).await?;
     let work = async {
@@ -33,7 +28,8 @@ pub(super) async fn run(context: &Context, command: RequestCommand) -> Result<()
     let (text, words) = context.within("the request", work).await?;
     paths::write_new(&out, &text, false)?;
     let name = out.display().to_string();
-    print_words(&context.out, &words, Some(&name))?;
+    let heading = RequestFile::parse(&text)?.heading();
+    show::print(&context.out, &heading, &words, Some(&name))?;
     context.out.note(&format!(
         "Wrote {name}. Next: plenary board show, plenary board sign; then\n  \
          plenary board submit {name} SIGNATURE..."
@@ -43,9 +39,32 @@ pub(super) async fn run(context: &Context, command: RequestCommand) -> Result<()
 
 async fn asked(client: &Client, command: RequestCommand) -> Result<Vec<Requested>, Failure> {
     Ok(match command {
-        RequestCommand::Admit { invitations, .. } => {
-            invitations.into_iter().map(Requested::Admit).collect()
+        RequestCommand::Admit {
+            invitations, until, ..
+        } => invitations
+            .into_iter()
+            .map(|invitation| match until {
+                Some(end) => Requested::AdmitUntil(invitation, end),
+                None => Requested::Admit(invitation),
+            })
+            .collect(),
+        RequestCommand::Renew {
+            members,
+            until,
+            capacity,
+            ..
+        } => {
+            let mut renewed = Vec::new();
+            for member in &members {
+                renewed.push(Requested::Renew {
+                    member: find(client, member).await?,
+                    capacity: capacity.map(Into::into),
+                    ends: until,
+                });
+            }
+            renewed
         }
+        RequestCommand::Device { invitation, .. } => vec![Requested::Device(invitation)],
         RequestCommand::Channel {
             name,
             purpose,
@@ -59,28 +78,116 @@ async fn asked(client: &Client, command: RequestCommand) -> Result<Vec<Requested
             rule: rule.into(),
             ceiling,
         })],
-        RequestCommand::Grant {
-            channel, members, ..
+        RequestCommand::ChangeChannel {
+            channel,
+            name,
+            purpose,
+            ceiling,
+            ..
         } => {
-            let channel = client.channel(&channel).await?.id;
+            let change = ChannelChange {
+                name,
+                purpose,
+                ceiling,
+            };
+            vec![Requested::ChangeChannel(
+                client.channel(&channel).await?.id,
+                change,
+            )]
+        }
+        RequestCommand::Grant(entry) => {
+            let channel = client.channel(&entry.channel).await?.id;
             let mut grants = Vec::new();
-            for member in members {
-                let member = client.find_member(&member).await?.id;
+            for member in &entry.members {
+                let member = find(client, member).await?;
                 grants.push(Requested::Grant { channel, member });
             }
             grants
         }
+        RequestCommand::Withdraw(entry) => {
+            let channel = client.channel(&entry.channel).await?.id;
+            let mut withdrawn = Vec::new();
+            for member in &entry.members {
+                let member = find(client, member).await?;
+                withdrawn.push(Requested::Withdraw { channel, member });
+            }
+            withdrawn
+        }
         RequestCommand::Reassign { channel, owner, .. } => vec![Requested::Reassign {
             channel: client.channel(&channel).await?.id,
-            owner: client.find_member(&owner).await?.id,
+            owner: find(client, &owner).await?,
         }],
-        RequestCommand::Revoke { target } => vec![match target {
-            RevokeTarget::Member { member, why } => {
-                Requested::RevokeMember(client.find_member(&member).await?.id, why.reason.into())
-            }
-            RevokeTarget::Device { device, why } => {
-                Requested::RevokeDevice(device, why.reason.into())
-            }
-        }],
+        RequestCommand::Suspend { target } => {
+            let reason = target.more().reason.into();
+            vec![Requested::Suspend(whom(client, &target).await?, reason)]
+        }
+        RequestCommand::Resume { target } => {
+            vec![Requested::Resume(whom(client, &target).await?)]
+        }
+        RequestCommand::Revoke { target } => {
+            let reason = target.more().reason.into();
+            vec![match whom(client, &target).await? {
+                Target::Member(member) => Requested::RevokeMember(member, reason),
+                Target::Device(device) => Requested::RevokeDevice(device, reason),
+            }]
+        }
+        RequestCommand::Root(args) => vec![Requested::Root(root(client, &args).await?)],
+        RequestCommand::Recover(RecoverCommand::Announce {
+            board,
+            thresholds,
+            heartbeat,
+            ..
+        }) => vec![Requested::AnnounceRecovery(NewBoard {
+            people: people(&board)?,
+            thresholds: thresholds.thresholds,
+            heartbeat: Some(heartbeat).filter(|keys| !keys.is_empty()),
+        })],
+        RequestCommand::Recover(RecoverCommand::Complete { .. }) => {
+            vec![Requested::CompleteRecovery]
+        }
+        RequestCommand::Policy { change, .. } => vec![Requested::Policy(policy(&change))],
+        RequestCommand::Server { key, .. } => vec![Requested::Server(key)],
     })
+}
+
+async fn find(client: &Client, member: &str) -> Result<MemberId, Failure> {
+    Ok(client.find_member(member).await?.id)
+}
+
+async fn whom<A: clap::Args>(
+    client: &Client,
+    target: &TargetCommand<A>,
+) -> Result<Target, Failure> {
+    Ok(match target {
+        TargetCommand::Member { member, .. } => Target::Member(find(client, member).await?),
+        TargetCommand::Device { device, .. } => Target::Device(*device),
+    })
+}
+
+fn people(files: &[PathBuf]) -> Result<Vec<BoardPerson>, Failure> {
+    files.iter().map(|path| paths::board_person(path)).collect()
+}
+
+async fn root(client: &Client, args: &RootArgs) -> Result<RootChange, Failure> {
+    let mut change = RootChange::default();
+    change.add = people(&args.add)?;
+    change.replace = people(&args.replace)?;
+    for member in &args.remove {
+        change.remove.push(find(client, member).await?);
+    }
+    change.thresholds.clone_from(&args.thresholds.thresholds);
+    change.default_thresholds = args.default_thresholds;
+    change.add_heartbeat.clone_from(&args.add_heartbeat);
+    change.remove_heartbeat.clone_from(&args.remove_heartbeat);
+    Ok(change)
+}
+
+fn policy(args: &PolicyArgs) -> PolicyChange {
+    PolicyChange {
+        post_quantum: args.suite.map(|suite| suite == SuiteArg::Hybrid),
+        retention_days: args.retention_days,
+        idle_days: args.idle_days,
+        heartbeat_grace_days: args.heartbeat_grace_days,
+        revalidation_days: args.revalidation_days,
+    }
 }

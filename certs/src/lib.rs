@@ -32,6 +32,7 @@ pub mod mls;
 pub mod profile;
 pub mod proof;
 mod seal;
+pub mod sealed_to;
 pub mod signed_head;
 pub mod signing;
 mod text;

@@ -27,7 +27,7 @@ mod tests;
 mod vectors;
 
 pub use draft::{Draft, Salt, fresh_salt};
-pub use envelope::{Envelope, EnvelopeError, SIGNATURE_TAG, SignedContext};
+pub use envelope::{Carries, Envelope, EnvelopeError, SIGNATURE_TAG, SignedContext};
 pub use error::ContentError;
 pub use extension::{ExtensionKey, Extensions, MAX_TITLE};
 pub use kind::Kind;

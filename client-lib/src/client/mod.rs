@@ -1,5 +1,6 @@
 //! The handle that applications hold.
 
+mod audit;
 mod board;
 mod consumer;
 mod devices;

@@ -5,9 +5,13 @@
 //! It is by the MLS leaf key under its own domain tag, over where and as what the content was sent:
 //!
 //! ```text
-//! signed   tag, network (16), channel (16), epoch (8, big-endian), client id (16), SHA-256 of content
-//! envelope version 1 (1), signature (64), content
+//! signed   tag, kind (1), network (16), channel (16), epoch (8, big-endian), client id (16),
+//!          SHA-256 of content
+//! envelope version 1 (1), kind (1), signature (64), content
 //! ```
+//!
+//! Members see contents. The other kinds are what their devices tell one another: who missed something
+//! asks, and one of the others hands it on.
 
 use plenary_proto::ids::{ChannelId, ClientId, Epoch, NetworkId, PublicKey, Signature};
 use ring::{
@@ -21,7 +25,7 @@ use super::padding::{PaddingError, pad, unpad};
 pub const SIGNATURE_TAG: &[u8] = b"plenary content v1\0";
 
 const VERSION: u8 = 1;
-const HEADER: usize = 1 + Signature::LEN;
+const HEADER: usize = 2 + Signature::LEN;
 
 // The largest content, signed, fits the largest padded size.
 const _: () =
@@ -40,9 +44,38 @@ pub struct SignedContext {
     pub client_id: ClientId,
 }
 
+/// What is in an envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Carries {
+    /// A [`Content`](super::Content), for members.
+    Content,
+    /// A device asks for records that it missed.
+    Ask,
+    /// A device hands on what another asked for.
+    HandOn,
+}
+
+impl Carries {
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Content => 0,
+            Self::Ask => 1,
+            Self::HandOn => 2,
+        }
+    }
+
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        [Self::Content, Self::Ask, Self::HandOn]
+            .into_iter()
+            .find(|kind| kind.code() == code)
+    }
+}
+
 /// A content with its device's signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
+    /// What it is.
+    pub carries: Carries,
     /// Bytes of a [`Content`](super::Content).
     pub content: Vec<u8>,
     /// By the sending device.
@@ -61,6 +94,11 @@ pub enum EnvelopeError {
     /// From a newer client.
     #[error("the envelope has version {0}, this client knows 1: update it")]
     Version(u8),
+    /// From a newer client, too.
+    #[error(
+        "the envelope carries something of kind {0}, which this client does not know: update it"
+    )]
+    Kind(u8),
     /// Not by that device, or not for this place.
     #[error("the signature in the message is not its sender's")]
     Signature,
@@ -72,12 +110,17 @@ impl Envelope {
     /// # Errors
     /// Whatever `sign` says.
     pub fn sign<E>(
+        carries: Carries,
         content: Vec<u8>,
         context: &SignedContext,
         sign: impl FnOnce(&[u8]) -> Result<Signature, E>,
     ) -> Result<Self, E> {
-        let signature = sign(&context.to_sign(&content))?;
-        Ok(Self { content, signature })
+        let signature = sign(&context.to_sign(carries, &content))?;
+        Ok(Self {
+            carries,
+            content,
+            signature,
+        })
     }
 
     /// Whether the device with this key signed this content for this place.
@@ -86,7 +129,10 @@ impl Envelope {
     /// When not.
     pub fn verify(&self, context: &SignedContext, key: &PublicKey) -> Result<(), EnvelopeError> {
         UnparsedPublicKey::new(&ED25519, key.as_bytes())
-            .verify(&context.to_sign(&self.content), self.signature.as_bytes())
+            .verify(
+                &context.to_sign(self.carries, &self.content),
+                self.signature.as_bytes(),
+            )
             .map_err(|_| EnvelopeError::Signature)
     }
 
@@ -97,6 +143,7 @@ impl Envelope {
     pub fn seal_form(&self) -> Result<Vec<u8>, EnvelopeError> {
         let mut bytes = Vec::with_capacity(HEADER + self.content.len());
         bytes.push(VERSION);
+        bytes.push(self.carries.code());
         bytes.extend_from_slice(self.signature.as_bytes());
         bytes.extend_from_slice(&self.content);
         Ok(pad(bytes)?)
@@ -112,10 +159,13 @@ impl Envelope {
         if *version != VERSION {
             return Err(EnvelopeError::Version(*version));
         }
+        let (kind, rest) = rest.split_first().ok_or(EnvelopeError::Cut)?;
+        let carries = Carries::from_code(*kind).ok_or(EnvelopeError::Kind(*kind))?;
         let (signature, content) = rest
             .split_first_chunk::<{ Signature::LEN }>()
             .ok_or(EnvelopeError::Cut)?;
         Ok(Self {
+            carries,
             content: content.to_vec(),
             signature: Signature(*signature),
         })
@@ -123,9 +173,10 @@ impl Envelope {
 }
 
 impl SignedContext {
-    fn to_sign(self, content: &[u8]) -> Vec<u8> {
+    fn to_sign(self, carries: Carries, content: &[u8]) -> Vec<u8> {
         [
             SIGNATURE_TAG,
+            &[carries.code()],
             self.network.as_bytes(),
             self.channel.as_bytes(),
             &self.epoch.0.to_be_bytes(),
@@ -158,7 +209,7 @@ mod tests {
             Ok::<_, Infallible>(Signature::try_from(pair.sign(bytes).as_ref()).unwrap())
         };
         (
-            Envelope::sign(content.to_vec(), &CONTEXT, sign).unwrap(),
+            Envelope::sign(Carries::Content, content.to_vec(), &CONTEXT, sign).unwrap(),
             key,
         )
     }
@@ -167,14 +218,14 @@ mod tests {
     fn pinned() {
         let (envelope, _) = signed(b"content");
         let bytes = envelope.seal_form().unwrap();
-        let shown: String = bytes[..80]
+        let shown: String = bytes[..81]
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect();
         assert_eq!(
             shown,
-            "01a6ae13c3c894ae84c1facb7d302afe987083c95ca078b6845d8accd49a4cf70cf32a378050f4af0a09\
-            b87cdad77f96113a57661005ff3483a79d1836c850ab08636f6e74656e748000000000000000"
+            "0100e8e5bba576bac3a364312810057347a670137af21380c2a757b3bbcf19eaab32eefed74bdbcce61b\
+            a59835fe77a0afbc24e07321e7d6e8a0ba8609069a18290e636f6e74656e748000000000000000"
         );
         assert_eq!(bytes.len(), 256);
     }
@@ -209,6 +260,11 @@ mod tests {
         }
         assert_eq!(envelope.verify(&CONTEXT, &PublicKey([9; 32])), refused);
         let other = Envelope {
+            carries: Carries::Ask,
+            ..envelope.clone()
+        };
+        assert_eq!(other.verify(&CONTEXT, &key), refused);
+        let other = Envelope {
             content: b"contenT".to_vec(),
             ..envelope
         };
@@ -232,8 +288,12 @@ mod tests {
             Err(EnvelopeError::Cut)
         );
         assert_eq!(
-            Envelope::open(&pad(vec![1; 64]).unwrap()),
+            Envelope::open(&pad(vec![1; 65]).unwrap()),
             Err(EnvelopeError::Cut)
+        );
+        assert_eq!(
+            Envelope::open(&pad([vec![1, 9], vec![1; 64]].concat()).unwrap()),
+            Err(EnvelopeError::Kind(9))
         );
         assert_eq!(
             Envelope::open(&pad(vec![2; 100]).unwrap()),

@@ -198,7 +198,7 @@ impl Engine {
                 AlarmKind::WrongSender,
                 "a group founded anew by another than the server says".to_owned(),
             )),
-            Err(JudgeError::LedgerAhead { .. }) => Err(Stop::Ledger),
+            Err(JudgeError::LedgerAhead { named }) => Err(Stop::Ledger(named)),
             Err(error) => Err(Stop::Fork(
                 AlarmKind::InvalidCommit,
                 GroupError::from(error).to_string(),

@@ -11,7 +11,9 @@ use plenary_proto::{
     request::{Append, CommitExtras, Request},
 };
 
-use super::{AlarmKind, Channel, Engine, Event, GroupError, In, Waiting, anew::WayIn};
+use super::{
+    AlarmKind, Channel, Engine, Event, GroupError, In, Waiting, anew::WayIn, heads::Heads,
+};
 use crate::{
     error::{Error, ErrorKind},
     store::{
@@ -193,7 +195,7 @@ impl Engine {
                 group_info,
                 tree,
             }) => {
-                let Some(head) = self.check_head(id, &head) else {
+                let Some(head) = self.check_head(id, &head)? else {
                     self.put_off(id, now.plus(TRY_AGAIN_MS));
                     return Ok(());
                 };
@@ -343,6 +345,7 @@ impl Engine {
         if let Some(channel) = self.channels.get_mut(&id) {
             channel.group = None;
             channel.server = channel.server.max(head.seq);
+            channel.heads = Heads::load(&self.store, id, head.seq)?;
         }
         self.event(Event::Entered(id));
         self.ask(Request::Watch(vec![id]), Waiting::Watch(vec![id]));
@@ -512,14 +515,14 @@ impl Engine {
         };
         match (reply, pending.kind) {
             (Ok(Reply::Appended { head, .. }), Kind::Enter | Kind::Anew) => {
-                match self.check_head(id, &head) {
+                match self.check_head(id, &head)? {
                     Some(head) => self.entered(now, id, head, Some(pending.basis)),
                     None => Ok(()),
                 }
             }
             (Ok(Reply::Appended { head, .. }), _) => {
                 if let (Some(head), Some(channel)) =
-                    (self.check_head(id, &head), self.channels.get_mut(&id))
+                    (self.check_head(id, &head)?, self.channels.get_mut(&id))
                 {
                     channel.server = channel.server.max(head.seq);
                 }

@@ -12,13 +12,15 @@
 //! stored before; what is shown is stored first.
 //!
 //! One file a concern, each an `impl Engine`: [`sync`] (ledger first, then channels), [`entering`],
-//! [`reading`], [`anew`] (coming back, groups without a live leaf), [`outgoing`], [`upkeep`]
-//! (fence, additions), [`roster`] (names), [`heartbeat`] and [`horizon`] (whom this device seals to).
+//! [`reading`], [`heads`] (what the server signed), [`anew`] (coming back, groups without a live
+//! leaf), [`outgoing`], [`upkeep`] (fence, additions), [`roster`] (names), [`heartbeat`] and
+//! [`horizon`] (whom this device seals to).
 
 pub(crate) mod alarm;
 mod anew;
 pub(crate) mod devices;
 mod entering;
+mod heads;
 mod heartbeat;
 mod horizon;
 pub(crate) mod mls;
@@ -41,10 +43,10 @@ use plenary_certs::{
 };
 use plenary_proto::{
     ids::{
-        ChannelHead, ChannelId, ClientId, DeviceId, InvitationId, LedgerHead, PublicKey, RequestId,
+        ChannelId, ClientId, DeviceId, InvitationId, LedgerHead, LedgerSeq, PublicKey, RequestId,
         Seq, UnixMillis,
     },
-    reply::{Failure, Hello, Push, Record, Reply, SignedHead},
+    reply::{Failure, Hello, Push, Record, Reply},
     request::Request,
 };
 use ring::rand::SystemRandom;
@@ -57,6 +59,7 @@ use crate::{
         identity::Identity,
     },
 };
+use heads::Heads;
 use mls::{Group, GroupError, Mls};
 use roster::Roster;
 
@@ -170,6 +173,7 @@ enum Waiting {
     Welcomes,
     Watch(Vec<ChannelId>),
     Read(ChannelId),
+    Head(ChannelId),
     Entry(ChannelId),
     Found(ChannelId),
     Message(ChannelId, ClientId),
@@ -203,10 +207,12 @@ struct Channel {
     look_for_missing: bool,
     /// Cannot go on: a commit of the log does not hold.
     stuck: bool,
-    /// Reading waits for a longer ledger.
-    needs_ledger: bool,
+    /// Reading waits for a longer ledger: up to here.
+    needs_ledger: Option<LedgerSeq>,
     /// Why what is queued waits.
     held: Option<horizon::Held>,
+    /// What the server signed.
+    heads: Heads,
 }
 
 impl Channel {
@@ -224,8 +230,9 @@ impl Channel {
             pushed: Vec::new(),
             look_for_missing: true,
             stuck: false,
-            needs_ledger: false,
+            needs_ledger: None,
             held: None,
+            heads: Heads::default(),
         }
     }
 
@@ -271,11 +278,15 @@ impl Engine {
         let ledger = store.ledger(&identity)?;
         let mls_key = identity.mls_key()?;
         let mls = Mls::new(&store, &ledger, identity.device(), &mls_key);
-        let channels = store
-            .channels()?
-            .into_iter()
-            .map(|row| (row.id, Channel::new(row)))
-            .collect();
+        let mut channels = BTreeMap::new();
+        for row in store.channels()? {
+            let heads = Heads::load(&store, row.id, row.head.seq)?;
+            let channel = Channel {
+                heads,
+                ..Channel::new(row)
+            };
+            channels.insert(channel.row.id, channel);
+        }
         let roster = Roster::load(&store)?;
         let beat = heartbeat::Beat::load(&store)?;
         let mut engine = Self {
@@ -341,6 +352,7 @@ impl Engine {
             Waiting::Welcomes => self.welcome_list(now, reply),
             Waiting::Watch(asked) => self.heads(now, &asked, reply),
             Waiting::Read(channel) => self.records(now, channel, reply),
+            Waiting::Head(channel) => self.head_answered(now, channel, reply),
             Waiting::Entry(channel) => self.group_state(now, channel, reply),
             Waiting::Found(channel) => self.founded(now, channel, reply),
             Waiting::Message(channel, message) => {
@@ -437,7 +449,9 @@ impl Engine {
             }
             In::In => {
                 self.change_step(now, id)?;
-                self.send_step(now, id)
+                self.send_step(now, id)?;
+                self.head_step(now, id);
+                Ok(())
             }
         }
     }
@@ -549,21 +563,6 @@ impl Engine {
 
     fn server_key(&self) -> Option<PublicKey> {
         self.ledger.read(|ledger| ledger.server_key())
-    }
-
-    /// The server's signature on a head must hold; what it acknowledged it answers for.
-    fn check_head(&mut self, channel: ChannelId, signed: &SignedHead) -> Option<ChannelHead> {
-        let holds = signed.channel == channel
-            && self.server_key().is_some_and(|key| {
-                plenary_certs::signed_head::check_head(&key, self.identity.network(), signed)
-                    .is_ok()
-            });
-        if !holds {
-            let what = "the server's signature on the channel's head does not hold";
-            self.alarm(Some(channel), AlarmKind::HeadSignature, what);
-            return None;
-        }
-        Some(signed.head)
     }
 }
 

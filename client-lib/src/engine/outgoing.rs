@@ -9,7 +9,7 @@ use plenary_proto::{
 
 use super::{Engine, Event, GroupError, In, Waiting};
 use crate::{
-    content::{Envelope, SignedContext},
+    content::{Carries, Envelope, SignedContext},
     error::{Error, ErrorKind},
     store::{
         Store,
@@ -140,9 +140,10 @@ impl Engine {
                 client_id: row.client_id,
             };
             let key = &engine.mls_key;
-            let envelope = Envelope::sign(row.content.clone(), &context, |bytes| {
-                Ok::<_, Error>(key.sign(bytes))
-            })?;
+            let envelope =
+                Envelope::sign(Carries::Content, row.content.clone(), &context, |bytes| {
+                    Ok::<_, Error>(key.sign(bytes))
+                })?;
             let padded = envelope
                 .seal_form()
                 .map_err(|error| Error::new(ErrorKind::TooLarge, error.to_string()))?;
@@ -173,10 +174,17 @@ impl Engine {
         self.appending(id, false);
         match reply {
             Ok(Reply::Appended { head, .. }) => {
-                let Some(head) = self.check_head(id, &head) else {
+                let store = self.store.clone();
+                let head = store.relaxed(|| {
+                    let head = self.check_head_within(id, &head)?;
+                    if let Some(head) = head {
+                        store.put_acknowledged(message, head.seq)?;
+                    }
+                    Ok(head)
+                })?;
+                let Some(head) = head else {
                     return Ok(());
                 };
-                self.store.put_acknowledged(message, head.seq)?;
                 if let Some(channel) = self.channels.get_mut(&id) {
                     channel.server = channel.server.max(head.seq);
                 }

@@ -1,11 +1,11 @@
 //! The channel's log, record by record: each extends the chain, moves the group, becomes a message.
 
 use plenary_certs::{
-    chain::chain,
-    mls::{anew::Anew, judge::JudgeError},
+    chain::{entry, link},
+    mls::{anew::Anew, auth_data::AuthData, judge::JudgeError},
 };
 use plenary_proto::{
-    ids::{ChannelHead, ChannelId, Seq, UnixMillis},
+    ids::{ChannelHead, ChannelId, DeviceId, Digest, LedgerSeq, Seq, UnixMillis},
     limits,
     reply::{Code, Failure, Record, Reply},
     request::Request,
@@ -15,7 +15,7 @@ use super::{
     AlarmKind, Engine, Event, GroupError, In, Waiting, entering::channel_row, mls::Processed,
 };
 use crate::{
-    content::{Content, Envelope, SignedContext},
+    content::{Carries, Content, Envelope, SignedContext},
     error::{Error, ErrorKind},
     store::{channels::ChannelRow, messages::MessageRow},
 };
@@ -29,13 +29,20 @@ pub(super) struct Step {
     /// Because the ledger had this device out, so it will come back.
     pub(super) parted: bool,
     sent: Vec<(plenary_proto::ids::ClientId, Seq)>,
+    /// Of the records read, in order: what each is, and the chain hash after it.
+    entries: Vec<Digest>,
+    hashes: Vec<Digest>,
+    /// Where they are not what the server signed.
+    differ: Vec<Seq>,
+    /// Who was shown another log.
+    told: Vec<DeviceId>,
     alarms: Vec<(AlarmKind, String)>,
 }
 
 /// Why a record stops the reading.
 pub(super) enum Stop {
     /// The ledger must be read further first.
-    Ledger,
+    Ledger(LedgerSeq),
     /// A commit that the server took does not hold here.
     Fork(AlarmKind, String),
     /// An application message that does not hold: passed over, with an alarm.
@@ -58,7 +65,7 @@ impl Engine {
         };
         if channel.reading
             || channel.stuck
-            || channel.needs_ledger
+            || channel.needs_ledger.is_some()
             || channel.row.standing != In::In
         {
             return;
@@ -126,7 +133,7 @@ impl Engine {
         channel.reading = false;
         match reply {
             Ok(Reply::Records { records, head }) => {
-                let Some(head) = self.check_head(id, &head) else {
+                let Some(head) = self.check_head(id, &head)? else {
                     self.put_off(id, now.plus(2_000));
                     return Ok(());
                 };
@@ -136,6 +143,9 @@ impl Engine {
                 let last = records.last().map(|record| record.seq);
                 self.take(now, id, records)?;
                 self.check_end(id, last, head);
+                if last.is_none() {
+                    self.check_acknowledged(id, head)?;
+                }
                 self.advance(now, id)
             }
             Err(failure) if failure.code == Code::Trimmed => {
@@ -162,6 +172,33 @@ impl Engine {
             }
             Ok(_) => Ok(()),
         }
+    }
+
+    /// Nothing more is handed out. What was signed or acknowledged beyond that is gone.
+    fn check_acknowledged(&mut self, id: ChannelId, head: ChannelHead) -> Result<(), Error> {
+        let Some(channel) = self.channels.get_mut(&id) else {
+            return Ok(());
+        };
+        let (read, heard) = (channel.row.head.seq, channel.server);
+        if head.seq > read || heard <= read {
+            return Ok(());
+        }
+        channel.server = read;
+        let store = self.store.clone();
+        let again = store.relaxed(|| store.deny_acknowledged_after(id, read))?;
+        let again = match again {
+            0 => "",
+            _ => "; what this device sent there is sent again",
+        };
+        self.alarm(
+            Some(id),
+            AlarmKind::LogRolledBack,
+            format!(
+                "the server told of record {} and its log ends at {}{again}",
+                heard.0, read.0
+            ),
+        );
+        Ok(())
     }
 
     /// The server signed what it handed out: a chain that ends elsewhere is a fork or a lie.
@@ -193,9 +230,9 @@ impl Engine {
             records.drain(..done);
             match stop {
                 Stop::Fatal(error) => return Err(error),
-                Stop::Ledger => {
+                Stop::Ledger(named) => {
                     if let Some(channel) = self.channels.get_mut(&id) {
-                        channel.needs_ledger = true;
+                        channel.needs_ledger = Some(named);
                     }
                     self.read_ledger();
                     break;
@@ -247,6 +284,7 @@ impl Engine {
             let mut failed_at = None;
             let result = self.reading_step(id, |engine| {
                 let mut row = channel_row(engine, id)?;
+                let before = row.head;
                 let mut step = Step::default();
                 for (index, record) in records[..end].iter().enumerate() {
                     if record.seq <= row.head.seq {
@@ -266,6 +304,7 @@ impl Engine {
                 } else if !skip {
                     engine.group(id)?.save()?;
                 }
+                engine.keep_chain(id, before, &mut step)?;
                 engine.save_row(row.clone())?;
                 Ok((step, row))
             });
@@ -296,7 +335,39 @@ impl Engine {
         Ok(())
     }
 
+    /// What was read goes into the chain, and is held against what the server signed before.
+    fn keep_chain(
+        &mut self,
+        id: ChannelId,
+        before: ChannelHead,
+        step: &mut Step,
+    ) -> Result<(), Error> {
+        self.store.add_entries(id, before, &step.entries)?;
+        step.differ = self.reached(id, before.seq, &step.hashes)?;
+        for seq in &step.differ {
+            let denied = self.store.deny_acknowledged(id, *seq)?;
+            let what = match denied {
+                true => "the server acknowledged a message of this device there: it is sent again",
+                false => "the server signed another one",
+            };
+            step.alarms.push((
+                AlarmKind::LogForked,
+                format!(
+                    "record {} is not what it was: {what}; `plenary audit` has more",
+                    seq.0
+                ),
+            ));
+        }
+        Ok(())
+    }
+
     fn tell(&mut self, id: ChannelId, step: Step, row: &ChannelRow) {
+        if !step.entries.is_empty() {
+            self.has_reached(id, &step.differ);
+        }
+        if let Some(channel) = self.channels.get_mut(&id) {
+            channel.heads.has_told(&step.told);
+        }
         for (kind, what) in step.alarms {
             self.alarm(Some(id), kind, what);
         }
@@ -338,15 +409,8 @@ impl Engine {
                 ),
             ));
         }
-        let hash = chain(
-            &row.head.hash,
-            row.id,
-            record.seq,
-            record.device,
-            record.client_id,
-            record.time,
-            &record.bytes,
-        );
+        let entry = entry(record.device, record.client_id, record.time, &record.bytes);
+        let hash = link(&row.head.hash, row.id, record.seq, &entry);
         if !skip {
             if record.device == self.device() {
                 self.take_own(row, record, step)?;
@@ -358,7 +422,57 @@ impl Engine {
             seq: record.seq,
             hash,
         };
+        step.entries.push(entry);
+        step.hashes.push(hash);
         Ok(())
+    }
+
+    /// Holds what a sender has seen of the log against what was read here.
+    fn compare(
+        &mut self,
+        row: &ChannelRow,
+        (sender, at): (DeviceId, Seq),
+        seen: ChannelHead,
+        step: &mut Step,
+    ) -> Result<(), Error> {
+        let back = row.head.seq.0.checked_sub(seen.seq.0);
+        let hash = match back {
+            Some(0) => Some(row.head.hash),
+            // Read in this step, and not in the store so far.
+            Some(back) if back < step.hashes.len() as u64 => {
+                step.hashes.iter().rev().nth(back as usize).copied()
+            }
+            Some(_) => self.store.hash_at(row.id, seen.seq)?,
+            None => None,
+        };
+        if let Some(what) = self.differs(row.id, (sender, at), seen, hash)
+            && !step.told.contains(&sender)
+        {
+            step.alarms.push((AlarmKind::LogForked, what));
+            step.told.push(sender);
+        }
+        Ok(())
+    }
+
+    /// A sender's knowledge: held against this device's own, and against what it was before.
+    fn knows(
+        &mut self,
+        row: &ChannelRow,
+        (sender, at): (DeviceId, Seq),
+        data: &AuthData,
+        step: &mut Step,
+    ) -> Result<(), Error> {
+        self.compare(row, (sender, at), data.seen, step)?;
+        if let Some((ledger, seen)) = self.store.sender(row.id, sender)?
+            && (data.ledger.seq < ledger || data.seen.seq < seen)
+        {
+            step.alarms.push((
+                AlarmKind::SenderWentBack,
+                format!("{sender:?} went back in what it has seen"),
+            ));
+        }
+        self.store
+            .put_sender(row.id, sender, data.ledger.seq, data.seen.seq)
     }
 
     /// A record of this device: known from the outbox or from what was pending.
@@ -435,7 +549,13 @@ impl Engine {
             .map_err(|error| Stop::Fork(AlarmKind::InvalidCommit, error.to_string()))?;
         let epoch = group.epoch();
         match group.process(&record.bytes, previous) {
-            Ok(Processed::Commit { basis, by, removed }) => {
+            Ok(Processed::Commit {
+                basis,
+                by,
+                data,
+                removed,
+            }) => {
+                self.knows(row, (by, record.seq), &data, step)?;
                 step.parted = removed && !self.was_live(basis);
                 if by != record.device {
                     step.alarms.push((
@@ -462,16 +582,7 @@ impl Engine {
                         "it is not by whom the server says".to_owned(),
                     ));
                 }
-                if let Some((ledger, seen)) = self.store.sender(id, sender)?
-                    && (data.ledger.seq < ledger || data.seen.seq < seen)
-                {
-                    step.alarms.push((
-                        AlarmKind::SenderWentBack,
-                        format!("{sender:?} went back in what it has seen"),
-                    ));
-                }
-                self.store
-                    .put_sender(id, sender, data.ledger.seq, data.seen.seq)?;
+                self.knows(row, (sender, record.seq), &data, step)?;
                 let envelope =
                     Envelope::open(&content).map_err(|error| message(error.to_string()))?;
                 let key = self
@@ -487,6 +598,9 @@ impl Engine {
                 envelope
                     .verify(&context, &key)
                     .map_err(|error| message(error.to_string()))?;
+                if envelope.carries != Carries::Content {
+                    return Ok(());
+                }
                 Content::decode(&envelope.content).map_err(|error| message(error.to_string()))?;
                 self.store.add_message(&MessageRow {
                     position: 0,
@@ -502,7 +616,14 @@ impl Engine {
                 step.messages = true;
                 Ok(())
             }
-            Err(GroupError::Judged(JudgeError::LedgerAhead { .. })) => Err(Stop::Ledger),
+            Err(GroupError::Judged(JudgeError::LedgerAhead { named })) => Err(Stop::Ledger(named)),
+            Err(GroupError::Judged(error @ JudgeError::OtherLedger { .. })) => {
+                let why = error.to_string();
+                Err(match is_commit(&record.bytes) {
+                    true => Stop::Fork(AlarmKind::LedgerForked, why),
+                    false => Stop::Message(AlarmKind::LedgerForked, why),
+                })
+            }
             Err(error) => Err(if is_commit(&record.bytes) {
                 Stop::Fork(AlarmKind::InvalidCommit, error.to_string())
             } else {

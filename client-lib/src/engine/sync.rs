@@ -14,6 +14,8 @@ use crate::error::{Error, ErrorKind};
 const WRONG_KEY: &str = "the server's key is not the one that the Board's ledger names";
 /// Refill when fewer key packages than this are on the server.
 const KEY_PACKAGES_LOW: u32 = 8;
+/// How long a channel waits before it asks again for statements that the server denies.
+const WITHHELD_MS: u64 = 5_000;
 
 impl Engine {
     /// Authenticated: `hello` as the server said it, `key_packages` as left there.
@@ -62,6 +64,8 @@ impl Engine {
             channel.heard = false;
             channel.look_for_missing = true;
             channel.not_before = UnixMillis(0);
+            channel.needs_ledger = None;
+            channel.heads.forget_asked();
         }
     }
 
@@ -177,6 +181,7 @@ impl Engine {
     }
 
     fn ledger_moved(&mut self, now: UnixMillis) -> Result<(), Error> {
+        let own = self.ledger_head();
         if let Some(hello) = &self.server
             && self.server_key().is_some_and(|key| key != hello.server_key)
         {
@@ -198,14 +203,32 @@ impl Engine {
                 continue;
             };
             known.look_for_missing = true;
-            if std::mem::take(&mut known.needs_ledger) {
-                known.not_before = now;
-                self.read_on(channel);
+            if let Some(named) = known.needs_ledger.take() {
+                if own.seq < named {
+                    self.ledger_is_withheld(now, channel, named);
+                } else {
+                    self.channels
+                        .entry(channel)
+                        .and_modify(|known| known.not_before = now);
+                    self.read_on(channel);
+                }
             }
             self.plan_fence(now, channel)?;
             self.advance(now, channel)?;
         }
         Ok(())
+    }
+
+    /// A member works with statements that the server says it does not have.
+    fn ledger_is_withheld(&mut self, now: UnixMillis, id: ChannelId, named: LedgerSeq) {
+        let what = format!(
+            "a member has statement {} of the ledger; the server says that there are {}",
+            named.0,
+            self.ledger_seq().0
+        );
+        self.alarm(Some(id), AlarmKind::LedgerWithheld, what);
+        // Reading comes to the same record again, and asks for the ledger again.
+        self.put_off(id, now.plus(WITHHELD_MS));
     }
 
     fn go_online(&mut self, now: UnixMillis) {
@@ -255,7 +278,14 @@ impl Engine {
                     continue;
                 };
                 channel.server = channel.server.max(head.seq);
-                if head.seq < channel.row.head.seq {
+                let own = channel.row.head;
+                if head.seq == own.seq && head.hash != own.hash {
+                    self.alarm(
+                        Some(id),
+                        AlarmKind::LogForked,
+                        "the server's log ends in another hash than the one read here",
+                    );
+                } else if head.seq < own.seq {
                     channel.stuck = true;
                     self.alarm(
                         Some(id),

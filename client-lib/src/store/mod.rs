@@ -8,6 +8,7 @@
 
 pub(crate) mod alarms;
 pub(crate) mod channels;
+pub(crate) mod heads;
 pub(crate) mod identity;
 pub(crate) mod ledger;
 pub(crate) mod messages;
@@ -124,6 +125,26 @@ CREATE TABLE pending(
     welcomed BLOB,
     secrets BLOB,
     tree BLOB
+) WITHOUT ROWID;
+CREATE TABLE chain(
+    id INTEGER PRIMARY KEY,
+    channel BLOB NOT NULL,
+    first INTEGER NOT NULL,
+    before BLOB NOT NULL,
+    after BLOB NOT NULL,
+    entries BLOB NOT NULL
+);
+CREATE INDEX chain_first ON chain(channel, first);
+CREATE TABLE signed_head(
+    channel BLOB NOT NULL,
+    seq INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    agrees INTEGER NOT NULL,
+    time INTEGER NOT NULL,
+    signature BLOB NOT NULL,
+    idx INTEGER NOT NULL,
+    path BLOB NOT NULL,
+    PRIMARY KEY(channel, seq, hash)
 ) WITHOUT ROWID;
 CREATE TABLE alarm(
     position INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -127,13 +127,21 @@ impl Store {
         Ok(())
     }
 
+    /// Remembers where the server says that a message is.
     pub(crate) fn put_acknowledged(&self, client_id: ClientId, seq: Seq) -> Result<(), Error> {
-        self.relaxed(|| {
-            self.lock()
-                .prepare_cached("UPDATE outbox SET seq = ? WHERE client_id = ?")?
-                .execute(params![seq.0 as i64, client_id.0])?;
-            Ok(())
-        })
+        self.lock()
+            .prepare_cached("UPDATE outbox SET seq = ? WHERE client_id = ?")?
+            .execute(params![seq.0 as i64, client_id.0])?;
+        Ok(())
+    }
+
+    /// What the server said to be at a position is not there: those messages wait again.
+    pub(crate) fn deny_acknowledged(&self, channel: ChannelId, seq: Seq) -> Result<bool, Error> {
+        let changed = self
+            .lock()
+            .prepare_cached("UPDATE outbox SET seq = NULL WHERE channel = ? AND seq = ?")?
+            .execute(params![channel.0, seq.0 as i64])?;
+        Ok(changed > 0)
     }
 
     pub(crate) fn put_failed(&self, client_id: ClientId, reason: &str) -> Result<(), Error> {
@@ -142,6 +150,18 @@ impl Store {
             params![reason, client_id.0],
         )?;
         Ok(())
+    }
+
+    /// The same for all positions after one; how many messages.
+    pub(crate) fn deny_acknowledged_after(
+        &self,
+        channel: ChannelId,
+        after: Seq,
+    ) -> Result<usize, Error> {
+        Ok(self
+            .lock()
+            .prepare_cached("UPDATE outbox SET seq = NULL WHERE channel = ? AND seq > ?")?
+            .execute(params![channel.0, after.0 as i64])?)
     }
 
     /// Forgets a message that is in the log now.

@@ -50,6 +50,7 @@ pub(crate) enum Processed {
         /// As of when it was judged.
         basis: Basis,
         by: DeviceId,
+        data: AuthData,
         /// This device is no longer in.
         removed: bool,
     },
@@ -188,10 +189,10 @@ impl Group {
     ) -> Result<Processed, GroupError> {
         let message = MlsMessage::from_bytes(bytes)?;
         let basis = self.basis_of(&message, previous)?;
-        let committer = basis.map(|(_, sender)| sender);
+        let committer = basis.map(|(_, sender, _)| sender);
         let before = self.committer_before(committer);
         let received = match basis {
-            Some((basis, _)) => {
+            Some((basis, ..)) => {
                 let judge = self.judge.clone();
                 judge.at(basis, || self.group.process_incoming_message(message))?
             }
@@ -213,12 +214,17 @@ impl Group {
                     content: message.data().to_vec(),
                 })
             }
-            (ReceivedMessage::Commit(commit), Some((basis, _))) => {
+            (ReceivedMessage::Commit(commit), Some((basis, _, data))) => {
                 let removed = matches!(commit.effect, CommitEffect::Removed { .. });
                 let by = before
                     .or_else(|| self.device_at(commit.committer))
                     .ok_or(JudgeError::NoDevice)?;
-                Ok(Processed::Commit { basis, by, removed })
+                Ok(Processed::Commit {
+                    basis,
+                    by,
+                    data,
+                    removed,
+                })
             }
             _ => Err(JudgeError::Proposal.into()),
         }
@@ -228,7 +234,7 @@ impl Group {
         &self,
         message: &MlsMessage,
         previous: Option<Basis>,
-    ) -> Result<Option<(Basis, Sender)>, GroupError> {
+    ) -> Result<Option<(Basis, Sender, AuthData)>, GroupError> {
         match message.description() {
             MlsMessageDescription::PrivateProtocolMessage {
                 content_type: ContentType::Application,
@@ -246,7 +252,7 @@ impl Group {
                     .judge
                     .ledger()
                     .read(|ledger| Basis::of(&data, ledger, previous))?;
-                Ok(Some((basis, sender)))
+                Ok(Some((basis, sender, data)))
             }
             _ => Err(JudgeError::Proposal.into()),
         }

@@ -3,6 +3,7 @@
 mod clean_break;
 mod heartbeat;
 mod revocations;
+mod views;
 
 use std::collections::HashMap;
 

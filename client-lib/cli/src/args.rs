@@ -8,10 +8,15 @@ use plenary_client::{Capacity, EntryRule, Label, ids::UnixMillis};
 use crate::{exit::CODES, output::Color, time};
 
 mod board;
+mod devices;
 
 pub(crate) use board::{
-    BoardCommand, KeygenArgs, PolicyArgs, RecoverCommand, RequestCommand, RootArgs, ShowArgs,
-    SuiteArg, TargetCommand,
+    BoardCommand, KeygenArgs, PolicyArgs, ReasonArg, RecoverCommand, RequestCommand, RootArgs,
+    ShowArgs, SuiteArg, TargetCommand,
+};
+pub(crate) use devices::{
+    AcceptArgs, DevicesArgs, DevicesCommand, LinkArgs, MakeLinkArgs, NameArgs, RevokeArgs,
+    VouchArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -107,6 +112,10 @@ pub(crate) enum Command {
     Enter(EnterArgs),
     /// Found a direct channel: a small private one with some members.
     Direct(DirectArgs),
+    /// Your devices: list, link, name, revoke.
+    Devices(DevicesArgs),
+    /// Make this machine a further device of yours, with a code from the one that you have.
+    Link(LinkArgs),
     /// Send a message.
     Send(SendArgs),
     /// Answer a message.

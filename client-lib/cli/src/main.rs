@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod ask;
 mod clean;
 mod commands;
 mod exit;

@@ -22,6 +22,15 @@
 //! | `channels` | `channel`, `name`, `purpose`, `rule`, `ceiling`, `owner`, `presence`, `why`, `with`, `head`, `queued` |
 //! | `enter` | `channel`, `name`, `presence` |
 //! | `direct` | `channel` |
+//! | `devices` | `device`, `name`, `self`, `standing`, `added`, `added_by` (`null`: the Board), `last_message`, `fingerprint`, `falls_with_it`, `revocable` |
+//! | `devices link` | `link`, `code`, `expires`; then a line as of `devices requests`; then `linked`, `name` |
+//! | `devices requests` | `link`, `device`, `name`, `fingerprint` |
+//! | `devices accept` | `linked`, `name` |
+//! | `devices refuse` | `refused`, `name` |
+//! | `devices name` | `device`, `name` |
+//! | `devices revoke` | `revoked`, `fell` |
+//! | `devices vouch` | `vouched` |
+//! | `link` | `fingerprint`; then a line with `linked` |
 //! | `send`, `reply` | `id`, `channel`, `state` (`delivered` or `queued`), `seq` |
 //! | `send-file` | as `send`, and `file`, `item`, `size`, `sha256` |
 //! | `get` | `path`, `name`, `item`, `size`, `media_type`, `sha256`, `malware` |
@@ -32,7 +41,15 @@
 //! `name`, `size`, `media_type`, `sha256`, `malware`. Failures go to standard error as
 //! `{"error": {"code", "message"}}`, alarms as `{"alarm": {"code", "channel", "what"}}`.
 //!
+//! News of one's own devices go to standard error, once, by whichever command connects next:
+//! `{"device_news": {"device", "change", "by", "time", "ledger"}}`, and
+//! `{"linking_code_used_again": true}`.
+//!
 //! # Why
+//!
+//! **A new device is accepted by its fingerprint.** On a terminal both screens show the digits and
+//! somebody says yes; a script cannot look at two screens, so `devices accept` wants the digits of the
+//! new device and compares them itself. A wrong one refuses the request: another machine asked.
 //!
 //! **No passphrase in an argument or a variable.** Both are seen by other processes and kept in
 //! histories. A file is refused when others may read it; a pipe (`<(...)`) passes.

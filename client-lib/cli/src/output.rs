@@ -133,6 +133,15 @@ impl Output {
         }
     }
 
+    /// Something that its reader should know and may have to act upon, to standard error.
+    pub(crate) fn news(&self, what: &str, value: &Value, words: &str) {
+        if self.json {
+            to_stderr(&clean::json(&json!({ what: value }).to_string()));
+        } else {
+            to_stderr(&format!("NEWS {}", clean::line(words)));
+        }
+    }
+
     /// The failure that ends the command, to standard error.
     pub(crate) fn failure(&self, failure: &Failure) {
         if self.json {

@@ -1,12 +1,14 @@
 //! A profile that is open for one command.
 
-use std::{future::Future, path::PathBuf, time::Duration};
+use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use plenary_client::{Builder, Client, ErrorKind, Event, Standing};
 use secrecy::SecretString;
 use tokio::time::Instant;
 
-use crate::{args::Global, exit::Failure, output::Output, paths, secret};
+use crate::{
+    args::Global, commands::devices::tell_news, exit::Failure, output::Output, paths, secret,
+};
 
 /// How long to wait for the server when nothing is said.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,6 +29,9 @@ pub(crate) enum Need {
     /// A server that answers, and the newest of it.
     Online,
 }
+
+/// One tells at a time: news are told once.
+type Telling = Arc<tokio::sync::Mutex<()>>;
 
 /// The options that every command takes, and where output goes.
 #[derive(Debug, Clone)]
@@ -100,7 +105,8 @@ impl Context {
             builder = builder.offline();
         }
         let client = open(builder).await?;
-        self.watch(&client);
+        let telling = Telling::default();
+        self.watch(&client, telling.clone());
         let mut session = Session {
             client,
             stale: None,
@@ -113,6 +119,7 @@ impl Context {
                 other => other?,
             }
         }
+        self.tell_news(&session.client, &telling).await?;
         Ok(session)
     }
 
@@ -131,19 +138,37 @@ impl Context {
         }
     }
 
-    /// Shows alarms for as long as the profile is open.
-    fn watch(&self, client: &Client) {
+    /// What was said of one's devices, once.
+    async fn tell_news(&self, client: &Client, telling: &Telling) -> Result<(), Failure> {
+        let _one = telling.lock().await;
+        tell_news(self, client).await
+    }
+
+    /// Shows alarms and news of one's devices for as long as the profile is open.
+    fn watch(&self, client: &Client, telling: Telling) {
         let (mut events, out) = (client.events(), self.out);
+        let (context, client) = (self.clone(), client.clone());
         tokio::spawn(async move {
             while let Some(event) = events.next().await {
-                if let Event::Alarm {
-                    channel,
-                    kind,
-                    what,
-                } = event
-                {
-                    let channel = channel.map(|channel| channel.to_string());
-                    out.alarm(channel.as_deref(), kind.code(), &what);
+                match event {
+                    Event::Alarm {
+                        channel,
+                        kind,
+                        what,
+                    } => {
+                        let channel = channel.map(|channel| channel.to_string());
+                        out.alarm(channel.as_deref(), kind.code(), &what);
+                    }
+                    Event::Device(_) => {
+                        // What is not told now is told by the next command.
+                        let _ = context.tell_news(&client, &telling).await;
+                    }
+                    Event::LinkAgain(_) => out.news(
+                        "linking_code_used_again",
+                        &true.into(),
+                        "A second machine tried your linking code. Look at the fingerprint twice.",
+                    ),
+                    _ => {}
                 }
             }
         });

@@ -89,7 +89,7 @@ async fn decided(context: &Context, profile: &Builder) -> Result<(), Failure> {
         .global
         .timeout
         .map(|patience| Instant::now() + patience);
-    let spinner = spinner(context);
+    let spinner = spinner(context, "Waiting for the Board");
     let admission = loop {
         let asked = profile.admission().await;
         let late = end.is_some_and(|end| Instant::now() >= end);
@@ -122,12 +122,13 @@ async fn decided(context: &Context, profile: &Builder) -> Result<(), Failure> {
     }
 }
 
-fn spinner(context: &Context) -> ProgressBar {
+/// Turns while somebody elsewhere decides.
+pub(super) fn spinner(context: &Context, what: &'static str) -> ProgressBar {
     if !context.out.is_watched() {
-        context.out.note("Waiting for the Board.");
+        context.out.note(what);
         return ProgressBar::hidden();
     }
-    let spinner = ProgressBar::new_spinner().with_message("Waiting for the Board");
+    let spinner = ProgressBar::new_spinner().with_message(what);
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
         spinner.set_style(style);
     }

@@ -3,9 +3,11 @@
 mod alarms;
 mod board;
 mod channels;
+pub(crate) mod devices;
 mod files;
 mod find;
 mod join;
+mod link;
 mod network;
 mod people;
 mod send;
@@ -28,6 +30,8 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Channels => channels::list(context).await,
         Command::Enter(args) => channels::enter(context, &args).await,
         Command::Direct(args) => channels::direct(context, &args).await,
+        Command::Devices(args) => devices::run(context, args.command).await,
+        Command::Link(args) => link::run(context, args).await,
         Command::Send(args) => send::send(context, args).await,
         Command::Reply(args) => send::reply(context, args).await,
         Command::Tail(args) => tail::run(context, &args).await,

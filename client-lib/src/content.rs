@@ -43,5 +43,8 @@ pub const PLAIN: &str = "text/plain;charset=utf-8";
 /// Media type of GitHub Flavored Markdown without HTML, as the draft's section 6.1 profiles it.
 pub const MARKDOWN: &str = "text/markdown;variant=GFM-MIMI";
 
+/// Media type of statements of custody (see [`plenary_certs::custody`]).
+pub const CUSTODY: &str = "application/vnd.plenary.custody+cbor";
+
 /// Media type of an item's manifest (see [`crate::files::Manifest`]).
 pub const ITEM: &str = "application/vnd.plenary.item+cbor";

@@ -29,6 +29,9 @@
 //! **Resume, receiving.** What is in the `.part` file is verified against its own journal, and taken
 //! up at the first chunk that is not as it was.
 //!
+//! **Malware samples** are received as they were sent: [`SealedIncoming`] verifies them chunk by
+//! chunk in memory and writes the sealed bytes; [`export_sample`] opens them, by its own call only.
+//!
 //! ```
 //! use plenary_client::files::{Incoming, Manifest, Outgoing, Plan};
 //! use std::{fs, fs::File};
@@ -57,6 +60,7 @@
 //! # }
 //! ```
 
+mod described;
 mod error;
 mod incoming;
 mod journal;
@@ -67,10 +71,12 @@ pub mod name;
 mod open;
 mod outgoing;
 mod running;
+mod sample;
 mod seal;
 #[cfg(test)]
 mod tests;
 
+pub use described::Described;
 pub use error::ItemError;
 pub use incoming::Incoming;
 pub use journal::Journal;
@@ -79,4 +85,7 @@ pub use layout::{Layout, MAX_ITEM};
 pub use manifest::{Manifest, Plan};
 pub use open::{Opened, Opener};
 pub use outgoing::Outgoing;
+pub use running::sha256_of;
+pub(crate) use sample::{Arriving, sealed_path};
+pub use sample::{SealedIncoming, export_sample, sample_name};
 pub use seal::{SealedChunk, Sealer};

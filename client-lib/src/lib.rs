@@ -26,14 +26,16 @@ mod transfer;
 
 pub use client::{
     Admission, Audience, BoardKeyFile, BoardPerson, Builder, ChannelChange, ChannelInfo, Client,
-    Consumer, DeviceInfo, Events, Founding, Holder, Joining, LinkCode, Linking, MemberInfo,
-    Message, NewBoard, NewChannel, Outgoing, PendingAdmission, PendingLink, Person, PolicyChange,
-    Presence, RequestFile, Requested, RootChange, SendFile, Status,
+    Consumer, CustodyRecord, DeviceInfo, Events, Founding, Holder, Joining, LinkCode, Linking,
+    MemberInfo, Message, NewBoard, NewChannel, Outgoing, PendingAdmission, PendingLink, Person,
+    PolicyChange, Presence, Receipt, Receipts, RequestFile, Requested, RootChange, SendFile, Stated,
+    Status,
 };
 pub use engine::{AlarmKind, DeviceChange, DeviceNews, Event};
 pub use error::{Error, ErrorKind};
 pub use plenary_certs::{
     board::{Need, Role, Seat, Tally, Words},
+    custody::Act,
     fingerprint,
     ledger::{Capacity, EntryRule, Freshness, Kind, Reason, Standing, Target},
 };

@@ -8,7 +8,7 @@ use std::{
 use plenary_proto::{ids::ChannelId, label::Label};
 use zeroize::Zeroizing;
 
-use super::{Client, Message, Outgoing, discuss::encode};
+use super::{Client, Message, Outgoing, custody::handed_over, discuss::encode};
 use crate::{
     content::{Draft, Kind, MessageId, ThreadId},
     error::{Error, ErrorKind},
@@ -171,28 +171,35 @@ impl Client {
 
     /// Fetches the item that a message hands over into a folder, under its name, cleaned and
     /// numbered if taken. A file appears under its final name only when it was verified whole; what
-    /// was stopped is taken up by calling this again.
+    /// was stopped is taken up by calling this again. What carries malware stays sealed in the
+    /// profile's folder: see [`Client::export_sample`].
+    ///
+    /// Stated in the channel as collected and verified, a further copy as exported: see
+    /// [`Client::receipts`].
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if the message hands over none; later, from [`Transfer::finish`]:
+    /// [`ErrorKind::NotFound`] if the message hands over none; [`ErrorKind::NotAllowed`] if it was
+    /// withdrawn; later, from [`Transfer::finish`]:
     /// [`ErrorKind::Integrity`] if what came is not what was sent.
     pub fn fetch(
         &self,
         message: &Message,
         folder: impl Into<PathBuf>,
     ) -> Result<Transfer<PathBuf>, Error> {
-        let manifest = message
-            .item()?
-            .ok_or_else(|| Error::new(ErrorKind::NotFound, "this message hands over no file"))?;
+        let manifest = handed_over(message)?;
         let total = manifest.size();
+        let channel = message.channel;
         let download = Download {
-            manifest,
-            folder: folder.into(),
-            channel: message.channel,
+            folder: self.place_of(&manifest, folder.into())?,
+            manifest: manifest.clone(),
+            channel,
         };
-        let driver = self.driver.clone();
-        Ok(Transfer::start(total, move |meter| {
-            download.run(driver, meter)
+        let client = self.clone();
+        Ok(Transfer::start(total, move |meter| async move {
+            client.may_collect(channel, &manifest).await?;
+            let path = download.run(client.driver.clone(), meter).await?;
+            client.collected(channel, &manifest).await?;
+            Ok(path)
         }))
     }
 

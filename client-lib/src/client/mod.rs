@@ -4,6 +4,7 @@ mod audit;
 mod board;
 mod consumer;
 mod devices;
+mod custody;
 mod discuss;
 mod items;
 mod link;
@@ -28,6 +29,7 @@ pub use board::{
 };
 pub use consumer::Consumer;
 pub use devices::DeviceInfo;
+pub use custody::{CustodyRecord, Receipt, Receipts, Stated};
 pub use discuss::{ChannelInfo, Message, Outgoing, Presence};
 pub use items::SendFile;
 pub use link::{LinkCode, Linking, PendingLink};

@@ -9,8 +9,8 @@ use ring::{
 };
 
 use super::{
-    Body, Content, ContentError, Disposition, Expiration, Extensions, ITEM, MARKDOWN, MAX_TITLE,
-    MessageId, PLAIN, Part, ThreadId, extension,
+    Body, CUSTODY, Content, ContentError, Disposition, Expiration, Extensions, ITEM, MARKDOWN,
+    MAX_TITLE, MessageId, PLAIN, Part, ThreadId, extension,
 };
 
 /// Bytes of text that fit a message beside salt, topic, title and extensions.
@@ -97,6 +97,11 @@ impl Draft {
     /// An item handed over: the bytes of its manifest.
     pub fn item(manifest: Vec<u8>) -> Self {
         Self::single(Disposition::ATTACHMENT, ITEM, manifest)
+    }
+
+    /// Statements of custody, encoded. Made by the client itself.
+    pub(crate) fn custody(entries: Vec<u8>) -> Self {
+        Self::single(Disposition::UNSPECIFIED, CUSTODY, entries)
     }
 
     /// A reaction to a message: one emoji, or a word.

@@ -1,6 +1,6 @@
 //! What a content is, for those who show it.
 
-use super::{Body, Content, Disposition, ITEM, Part, Semantics};
+use super::{Body, CUSTODY, Content, Disposition, ITEM, Part, Semantics};
 
 /// What a content is, as far as this version can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub enum Kind<'a> {
     },
     /// An item handed over: its manifest's bytes.
     Item(&'a [u8]),
+    /// Statements of custody: kept by the client, not shown.
+    Custody(&'a [u8]),
     /// A reaction to the message answered.
     Reaction(&'a str),
     /// The message it replaces is taken back.
@@ -60,6 +62,9 @@ fn of_single<'a>(disposition: Disposition, content_type: &'a str, content: &'a [
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case(ITEM) {
         return Kind::Item(content);
+    }
+    if essence.eq_ignore_ascii_case(CUSTODY) {
+        return Kind::Custody(content);
     }
     let markdown = essence.eq_ignore_ascii_case("text/markdown");
     match std::str::from_utf8(content) {

@@ -91,6 +91,12 @@ kinds! {
     ChangeRefused = "change_refused",
     /// A change of a channel could not be made; tried again later.
     ChangeFailed = "change_failed",
+    /// An item came again with another manifest; the first one counts.
+    ManifestChanged = "manifest_changed",
+    /// A statement of custody that does not hold; left out.
+    Custody = "custody",
+    /// The server's countersignature does not hold, or is about other bytes; not used.
+    Countersignature = "countersignature",
     /// Records were no longer kept when this device came back; it enters again.
     RecordsTrimmed = "records_trimmed",
 }

@@ -19,6 +19,7 @@
 pub(crate) mod alarm;
 mod anew;
 pub(crate) mod devices;
+mod custody;
 mod entering;
 mod heads;
 mod heartbeat;
@@ -37,14 +38,15 @@ mod tests;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use plenary_certs::{
+    custody::Act,
     ledger::{Freshness, Standing},
     mls::{auth_data::AuthData, judge::LedgerHandle},
     signing::SigningKey,
 };
 use plenary_proto::{
     ids::{
-        ChannelId, ClientId, DeviceId, InvitationId, LedgerHead, LedgerSeq, PublicKey, RequestId,
-        Seq, UnixMillis,
+        ChannelId, ClientId, DeviceId, Digest, InvitationId, ItemId, LedgerHead, LedgerSeq,
+        PublicKey, RequestId, Seq, UnixMillis,
     },
     reply::{Failure, Hello, Push, Record, Reply},
     request::Request,
@@ -134,6 +136,17 @@ pub enum Event {
     Ledger(LedgerHead),
     /// Names became known.
     Names,
+    /// Somebody, perhaps this device, stated what they did with an item.
+    Custody {
+        /// Where it was handed over.
+        channel: ChannelId,
+        /// The item.
+        item: ItemId,
+        /// By which device.
+        device: DeviceId,
+        /// What.
+        act: Act,
+    },
     /// A request for admission waits for the Board.
     AdmissionRequest,
     /// Nobody vouches any more that the ledger is the newest one, or somebody does again.
@@ -180,6 +193,11 @@ enum Waiting {
     Change(ChannelId, ClientId),
     Packages(ChannelId),
     Heartbeat,
+    Countersign {
+        channel: ChannelId,
+        item: ItemId,
+        statements: Vec<Digest>,
+    },
     Forget,
     Call,
 }
@@ -197,6 +215,8 @@ struct Channel {
     appending: bool,
     /// Not before this.
     not_before: UnixMillis,
+    /// The server's word on statements of custody is not asked for before this.
+    countersign_at: UnixMillis,
     /// When to remove whom the ledger has out, if nobody else did.
     fence_at: Option<UnixMillis>,
     /// When to add whoever is missing, if nobody else did.
@@ -225,6 +245,7 @@ impl Channel {
             reading: false,
             appending: false,
             not_before: UnixMillis(0),
+            countersign_at: UnixMillis(0),
             fence_at: None,
             add_at: None,
             pushed: Vec::new(),
@@ -361,6 +382,11 @@ impl Engine {
             Waiting::Change(channel, change) => self.change_answered(now, channel, change, reply),
             Waiting::Packages(channel) => self.packages_claimed(now, channel, reply),
             Waiting::Heartbeat => self.heartbeat_came(now, reply),
+            Waiting::Countersign {
+                channel,
+                item,
+                statements,
+            } => self.countersigned(now, (channel, item), &statements, reply),
             Waiting::Forget => Ok(()),
         }
     }
@@ -449,6 +475,7 @@ impl Engine {
             }
             In::In => {
                 self.change_step(now, id)?;
+                self.custody_step(now, id)?;
                 self.send_step(now, id)?;
                 self.head_step(now, id);
                 Ok(())

@@ -2,10 +2,11 @@
 
 use plenary_certs::{
     chain::{entry, link},
+    custody::Act,
     mls::{anew::Anew, auth_data::AuthData, judge::JudgeError},
 };
 use plenary_proto::{
-    ids::{ChannelHead, ChannelId, DeviceId, Digest, LedgerSeq, Seq, UnixMillis},
+    ids::{ChannelHead, ChannelId, DeviceId, Digest, ItemId, LedgerSeq, Seq, UnixMillis},
     limits,
     reply::{Code, Failure, Record, Reply},
     request::Request,
@@ -15,7 +16,7 @@ use super::{
     AlarmKind, Engine, Event, GroupError, In, Waiting, entering::channel_row, mls::Processed,
 };
 use crate::{
-    content::{Carries, Content, Envelope, SignedContext},
+    content::{Carries, Content, Envelope, Kind, SignedContext},
     error::{Error, ErrorKind},
     store::{channels::ChannelRow, messages::MessageRow},
 };
@@ -36,7 +37,8 @@ pub(super) struct Step {
     differ: Vec<Seq>,
     /// Who was shown another log.
     told: Vec<DeviceId>,
-    alarms: Vec<(AlarmKind, String)>,
+    pub(super) alarms: Vec<(AlarmKind, String)>,
+    pub(super) custody: Vec<(ItemId, DeviceId, Act)>,
 }
 
 /// Why a record stops the reading.
@@ -371,6 +373,14 @@ impl Engine {
         for (kind, what) in step.alarms {
             self.alarm(Some(id), kind, what);
         }
+        for (item, device, act) in step.custody {
+            self.event(Event::Custody {
+                channel: id,
+                item,
+                device,
+                act,
+            });
+        }
         for (message, seq) in step.sent {
             self.event(Event::Sent {
                 message,
@@ -516,6 +526,16 @@ impl Engine {
                 "the server altered a message of this device".to_owned(),
             ));
         }
+        self.store.unqueue(queued.client_id)?;
+        step.sent.push((record.client_id, record.seq));
+        let content = Content::decode(&queued.content);
+        if let Ok(content) = content {
+            // What this device stated is kept since it was signed.
+            if matches!(content.kind(), Kind::Custody(_)) {
+                return Ok(());
+            }
+            self.note_item(row.id, (record.seq, record.device), &content, step)?;
+        }
         self.store.add_message(&MessageRow {
             position: 0,
             channel: row.id,
@@ -527,9 +547,7 @@ impl Engine {
             content: queued.content,
             signature: sealed.signature,
         })?;
-        self.store.unqueue(queued.client_id)?;
         step.messages = true;
-        step.sent.push((record.client_id, record.seq));
         Ok(())
     }
 
@@ -601,7 +619,12 @@ impl Engine {
                 if envelope.carries != Carries::Content {
                     return Ok(());
                 }
-                Content::decode(&envelope.content).map_err(|error| message(error.to_string()))?;
+                let content = Content::decode(&envelope.content)
+                    .map_err(|error| message(error.to_string()))?;
+                if self.take_custody(id, (sender, data.ledger), &content, step)? {
+                    return Ok(());
+                }
+                self.note_item(id, (record.seq, sender), &content, step)?;
                 self.store.add_message(&MessageRow {
                     position: 0,
                     channel: id,

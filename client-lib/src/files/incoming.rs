@@ -245,7 +245,7 @@ fn cut(file: &mut File, at: u64) -> std_io::Result<()> {
     file.seek(SeekFrom::Start(at)).map(drop)
 }
 
-fn remove(path: &Path) -> Result<(), ItemError> {
+pub(super) fn remove(path: &Path) -> Result<(), ItemError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(io("removing a temporary file")(error))
@@ -255,7 +255,7 @@ fn remove(path: &Path) -> Result<(), ItemError> {
 }
 
 /// Gives the verified file the first free name.
-fn settle(part: &Path, folder: &Path, name: &str) -> Result<PathBuf, ItemError> {
+pub(super) fn settle(part: &Path, folder: &Path, name: &str) -> Result<PathBuf, ItemError> {
     for n in 1..=MAX_NAMES {
         let target = folder.join(match n {
             1 => name.to_owned(),

@@ -11,23 +11,13 @@
 
 use std::{fmt, path::Path};
 
-use minicbor::{Decoder, Encoder, data::Type};
 use plenary_proto::{
     ids::{Digest, ItemId},
     label::Label,
 };
 use zeroize::Zeroizing;
 
-use super::{Cipher, ItemError, ItemKey, Layout, error::io, key::random};
-
-const VERSION: u64 = 1;
-const FIELDS: u64 = 15;
-
-/// Bytes of a name. File systems allow 255; a name from elsewhere may be longer.
-const MAX_NAME: usize = 1024;
-
-/// Bytes of a media type (RFC 6838 allows 127 and 127, and parameters).
-const MAX_MEDIA_TYPE: usize = 512;
+use super::{Cipher, Described, ItemError, ItemKey, Layout, error::io, key::random};
 
 /// An item before it is sealed: what it is called and the key it will get. Holds the key: keep it
 /// where keys are kept ([`Plan::to_bytes`]), for resuming.
@@ -73,7 +63,7 @@ impl Plan {
             malware: false,
             supersedes: None,
         };
-        plan.check()?;
+        Manifest::of_nothing(&plan).describe().check()?;
         Ok(plan)
     }
 
@@ -139,13 +129,8 @@ impl Plan {
 
     /// For the sender's store, key included. Read back by [`Plan::from_bytes`].
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        // A plan is a manifest of nothing yet: one form, one reader.
-        Manifest {
-            plan: self.clone(),
-            sha256: Digest([0; 32]),
-            root: Digest([0; 32]),
-        }
-        .encode()
+        // One form, one reader.
+        Manifest::of_nothing(self).encode()
     }
 
     /// Reads what [`Plan::to_bytes`] wrote.
@@ -155,18 +140,18 @@ impl Plan {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ItemError> {
         Manifest::decode(bytes).map(|manifest| manifest.plan)
     }
-
-    fn check(&self) -> Result<(), ItemError> {
-        let wrong = |field, expected| Err(ItemError::Manifest { field, expected });
-        match (self.name.len(), self.media_type.len()) {
-            (1..=MAX_NAME, 0..=MAX_MEDIA_TYPE) => Ok(()),
-            (1..=MAX_NAME, _) => wrong("media type", "at most 512 bytes"),
-            _ => wrong("name", "1 to 1,024 bytes"),
-        }
-    }
 }
 
 impl Manifest {
+    /// A plan as the manifest of nothing yet.
+    fn of_nothing(plan: &Plan) -> Self {
+        Self {
+            plan: plan.clone(),
+            sha256: Digest([0; 32]),
+            root: Digest([0; 32]),
+        }
+    }
+
     /// The item.
     pub fn item(&self) -> ItemId {
         self.plan.item
@@ -217,35 +202,31 @@ impl Manifest {
         self.plan.supersedes
     }
 
+    /// What it says, the key left out.
+    pub fn describe(&self) -> Described {
+        let plan = &self.plan;
+        Described {
+            item: plan.item,
+            name: plan.name.clone(),
+            media_type: plan.media_type.clone(),
+            layout: plan.layout,
+            cipher: plan.cipher,
+            sha256: self.sha256,
+            root: self.root,
+            // Derivation fails for no key; a wrong commitment is refused by every reader.
+            commitment: plan
+                .key
+                .commitment(plan.item, plan.cipher)
+                .unwrap_or(Digest([0; 32])),
+            label: plan.label,
+            malware: plan.malware,
+            supersedes: plan.supersedes,
+        }
+    }
+
     /// The bytes for [`crate::content::Draft::item`]. They hold the key.
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let plan = &self.plan;
-        // Room enough that no copy of the key is left behind by growing.
-        let room = 512 + plan.name.len() + plan.media_type.len();
-        let mut out = Encoder::new(Vec::with_capacity(room));
-        // Writing to memory cannot fail.
-        let _ = out.array(FIELDS);
-        let _ = out.u64(VERSION);
-        let _ = out.bytes(plan.item.as_bytes());
-        let _ = out.str(&plan.name);
-        let _ = out.str(&plan.media_type);
-        let _ = out.u64(plan.layout.size());
-        let _ = out.u64(plan.layout.sealed_size());
-        let _ = out.u32(plan.layout.sealed_chunk());
-        let _ = out.u8(plan.cipher.code());
-        let _ = out.bytes(self.sha256.as_bytes());
-        let _ = out.bytes(self.root.as_bytes());
-        let _ = out.bytes(plan.key.as_bytes());
-        // Derivation fails for no key; an empty commitment would be refused by every reader.
-        let commitment = plan.key.commitment(plan.item, plan.cipher);
-        let _ = out.bytes(commitment.as_ref().map_or(&[], |it| it.as_bytes()));
-        let _ = out.encode(plan.label.map(Label::code));
-        let _ = out.bool(plan.malware);
-        match &plan.supersedes {
-            Some(item) => drop(out.bytes(item.as_bytes())),
-            None => drop(out.null()),
-        }
-        Zeroizing::new(out.into_writer())
+        self.describe().write(Some(&self.plan.key))
     }
 
     /// Reads a manifest; sizes and commitment must fit the rest.
@@ -253,101 +234,43 @@ impl Manifest {
     /// # Errors
     /// When it is from a newer client, or not exactly what [`Manifest::encode`] writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, ItemError> {
-        let mut input = Decoder::new(bytes);
-        let fields = input.array().ok().flatten();
-        match input.u64() {
-            Ok(VERSION) if fields == Some(FIELDS) => {}
-            Ok(version) if version > VERSION => return Err(ItemError::Version(version)),
-            _ => return Err(wrong("version", "1, with 15 fields")),
-        }
-        let item = ItemId(fixed(&mut input, "item id", "16 bytes")?);
-        let name = text(&mut input, "name")?;
-        let media_type = text(&mut input, "media type")?;
-        let layout = layout(&mut input)?;
-        let cipher = field(input.u8(), "cipher", "1 or 2")?;
-        let cipher = Cipher::from_code(cipher).ok_or(wrong("cipher", "1 or 2"))?;
-        let sha256 = Digest(fixed(&mut input, "SHA-256", "32 bytes")?);
-        let root = Digest(fixed(&mut input, "root", "32 bytes")?);
-        let key = Zeroizing::new(fixed(&mut input, "key", "32 bytes")?);
-        let key = ItemKey::from_bytes(*key);
-        let commitment = Digest(fixed(&mut input, "commitment", "32 bytes")?);
-        if commitment != key.commitment(item, cipher)? {
+        let (described, key) = Described::read(bytes)?;
+        let key = key.ok_or(ItemError::Manifest {
+            field: "key",
+            expected: "32 bytes",
+        })?;
+        if described.commitment != key.commitment(described.item, described.cipher)? {
             return Err(ItemError::WrongKey);
         }
-        let plan = Plan {
+        let Described {
             item,
-            key,
-            cipher,
-            layout,
             name,
             media_type,
-            label: label(&mut input)?,
-            malware: field(input.bool(), "malware", "true or false")?,
-            supersedes: supersedes(&mut input)?,
-        };
-        plan.check()?;
-        let manifest = Self { plan, sha256, root };
-        match manifest.encode().as_slice() == bytes {
-            true => Ok(manifest),
-            false => Err(wrong("encoding", "deterministic CBOR, or more follows it")),
-        }
+            layout,
+            cipher,
+            sha256,
+            root,
+            label,
+            malware,
+            supersedes,
+            ..
+        } = described;
+        Ok(Self {
+            plan: Plan {
+                item,
+                key,
+                cipher,
+                layout,
+                name,
+                media_type,
+                label,
+                malware,
+                supersedes,
+            },
+            sha256,
+            root,
+        })
     }
-}
-
-fn wrong(field: &'static str, expected: &'static str) -> ItemError {
-    ItemError::Manifest { field, expected }
-}
-
-fn field<T, E>(
-    read: Result<T, E>,
-    field: &'static str,
-    expected: &'static str,
-) -> Result<T, ItemError> {
-    read.map_err(|_| wrong(field, expected))
-}
-
-fn fixed<const N: usize>(
-    input: &mut Decoder<'_>,
-    name: &'static str,
-    expected: &'static str,
-) -> Result<[u8; N], ItemError> {
-    let bytes = field(input.bytes(), name, expected)?;
-    field(bytes.try_into(), name, expected)
-}
-
-fn text(input: &mut Decoder<'_>, name: &'static str) -> Result<String, ItemError> {
-    field(input.str(), name, "a text").map(str::to_owned)
-}
-
-fn layout(input: &mut Decoder<'_>) -> Result<Layout, ItemError> {
-    let layout = Layout::of(field(input.u64(), "size", "a number")?)?;
-    let sealed = field(input.u64(), "sealed size", "a number")?;
-    let chunk = field(input.u32(), "chunk size", "a number")?;
-    if sealed != layout.sealed_size() || chunk != layout.sealed_chunk() {
-        return Err(wrong("sealed size or chunk size", "the one of that size"));
-    }
-    Ok(layout)
-}
-
-fn label(input: &mut Decoder<'_>) -> Result<Option<Label>, ItemError> {
-    if null(input) {
-        return Ok(None);
-    }
-    let expected = "null or a number from 0 to 4";
-    let label = Label::from_code(field(input.u8(), "label", expected)?);
-    label.map(Some).ok_or(wrong("label", expected))
-}
-
-fn supersedes(input: &mut Decoder<'_>) -> Result<Option<ItemId>, ItemError> {
-    if null(input) {
-        return Ok(None);
-    }
-    fixed(input, "superseded item", "null or 16 bytes").map(|id| Some(ItemId(id)))
-}
-
-fn null(input: &mut Decoder<'_>) -> bool {
-    let null = matches!(input.datatype(), Ok(Type::Null));
-    null && input.null().is_ok()
 }
 
 /// Neither name nor key nor digest: what is logged.

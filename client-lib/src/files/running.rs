@@ -1,5 +1,7 @@
 //! A SHA-256 that can be put away and taken up again.
 
+use std::{fs::File, io::Read, path::Path};
+
 use plenary_proto::ids::Digest;
 use sha2::{
     Digest as _, Sha256,
@@ -7,7 +9,10 @@ use sha2::{
 };
 use zeroize::Zeroizing;
 
-use super::ItemError;
+use super::{ItemError, error::io};
+
+/// Bytes read at a time.
+const READ: usize = 256 * 1024;
 
 /// The flat SHA-256 of a file, as far as it has been read.
 #[derive(Clone, Default)]
@@ -34,6 +39,23 @@ impl Running {
         Sha256::deserialize(&(*saved).into())
             .map(Self)
             .map_err(|_| ItemError::Journal)
+    }
+}
+
+/// The flat SHA-256 of a file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn sha256_of(path: &Path) -> Result<Digest, ItemError> {
+    let doing = "reading a file";
+    let mut file = File::open(path).map_err(io(doing))?;
+    let mut running = Running::default();
+    let mut buffer = Zeroizing::new(vec![0; READ]);
+    loop {
+        match file.read(&mut buffer).map_err(io(doing))? {
+            0 => return Ok(running.digest()),
+            read => running.update(&buffer[..read]),
+        }
     }
 }
 

@@ -37,4 +37,4 @@ pub use world::{Party, World};
 pub(crate) use world::connected;
 pub(crate) use world::passphrase;
 
-use world::block;
+pub(crate) use world::block;

@@ -64,6 +64,8 @@ pub struct World {
     /// The honest server.
     pub network: Arc<Network>,
     pub(crate) hub: Arc<Queues>,
+    /// The files that the server holds.
+    pub items: Arc<MemoryItems>,
     /// The clock.
     pub now: UnixMillis,
     /// The Board's keys.
@@ -106,10 +108,11 @@ impl World {
         let board = vec![dice.key(), dice.key(), dice.key()];
         let network_id = NetworkId([7; 16]);
         let hub = Arc::new(Queues::default());
+        let items = Arc::new(MemoryItems::new());
         let pair = ring::signature::Ed25519KeyPair::from_seed_unchecked(server.seed()).unwrap();
         let network = block(Network::load(Parts {
             store: Arc::new(MemoryStore::new()),
-            items: Arc::new(MemoryItems::new()),
+            items: items.clone(),
             hub: hub.clone(),
             key: pair,
             token_key: [3; 32],
@@ -147,6 +150,7 @@ impl World {
             _folder: folder,
             network,
             hub,
+            items,
             now,
             board,
             server,

@@ -125,6 +125,10 @@ impl Identity {
         key(&self.mls)
     }
 
+    pub(crate) fn custody_key(&self) -> Result<SigningKey, Error> {
+        key(&self.custody)
+    }
+
     /// The public halves, as a DEVICE statement carries them.
     pub(crate) fn device_keys(&self) -> Result<DeviceKeys, Error> {
         Ok(DeviceKeys {

@@ -9,6 +9,7 @@
 pub(crate) mod alarms;
 pub(crate) mod channels;
 pub(crate) mod heads;
+pub(crate) mod custody;
 pub(crate) mod identity;
 pub(crate) mod ledger;
 pub(crate) mod messages;
@@ -156,6 +157,25 @@ CREATE TABLE alarm(
     what TEXT NOT NULL,
     UNIQUE(channel, kind, what)
 );
+CREATE TABLE item(
+    item BLOB NOT NULL,
+    channel BLOB NOT NULL,
+    seq INTEGER NOT NULL,
+    device BLOB NOT NULL,
+    described BLOB NOT NULL,
+    offered BLOB NOT NULL,
+    PRIMARY KEY(item, channel)
+) WITHOUT ROWID;
+CREATE TABLE custody(
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL UNIQUE,
+    item BLOB NOT NULL,
+    channel BLOB NOT NULL,
+    entry BLOB NOT NULL,
+    waits INTEGER NOT NULL
+);
+CREATE INDEX custody_item ON custody(item, channel, position);
+CREATE INDEX custody_waiting ON custody(channel, position) WHERE waits;
 CREATE TABLE consumer(name TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
 ";
 
@@ -388,7 +408,7 @@ impl Store {
     }
 }
 
-fn create_private_folder(folder: &Path) -> Result<(), Error> {
+pub(crate) fn create_private_folder(folder: &Path) -> Result<(), Error> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    files::{Incoming, ItemError, Manifest},
+    files::{Arriving, ItemError, Manifest},
 };
 
 /// Sealed chunks between the line and the thread.
@@ -36,7 +36,7 @@ const TOKEN_LIFE: Duration = Duration::from_secs(30 * 60);
 pub(crate) struct Download {
     /// What it is.
     pub(crate) manifest: Manifest,
-    /// Where the file goes, under a free and clean name.
+    /// Where the file goes, under a free and clean name; a sample stays sealed there.
     pub(crate) folder: PathBuf,
     /// The channel it was handed over in.
     pub(crate) channel: ChannelId,
@@ -147,7 +147,7 @@ impl Download {
         let meter = meter.clone();
         let end = spawn_blocking(move || {
             let layout = *manifest.layout();
-            let mut incoming = Incoming::resume(&folder, &manifest)?;
+            let mut incoming = Arriving::resume(&folder, &manifest)?;
             meter.begin(layout.data_start(incoming.next()));
             let _ = tell.send(incoming.next());
             while let Some((index, bytes)) = queue.blocking_recv() {

@@ -4,6 +4,7 @@ mod clean_break;
 mod heartbeat;
 mod revocations;
 mod views;
+mod custody;
 
 use std::collections::HashMap;
 

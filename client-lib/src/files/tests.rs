@@ -1,6 +1,8 @@
 //! Items against a hostile world: every chunk, manifest and disk that is not as it was.
 
+mod hostile;
 mod receiving;
+mod samples;
 mod sealing;
 mod sending;
 

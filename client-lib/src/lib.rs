@@ -28,8 +28,8 @@ pub use client::{
     Admission, Audience, BoardKeyFile, BoardPerson, Builder, ChannelChange, ChannelInfo, Client,
     Consumer, CustodyRecord, DeviceInfo, Events, Founding, Holder, Joining, LinkCode, Linking,
     MemberInfo, Message, NewBoard, NewChannel, Outgoing, PendingAdmission, PendingLink, Person,
-    PolicyChange, Presence, Receipt, Receipts, RequestFile, Requested, RootChange, SendFile, Stated,
-    Status,
+    PolicyChange, Presence, Receipt, Receipts, RequestFile, Requested, RootChange, SendFile,
+    Stated, Status,
 };
 pub use engine::{AlarmKind, DeviceChange, DeviceNews, Event};
 pub use error::{Error, ErrorKind};

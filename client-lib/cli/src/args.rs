@@ -9,6 +9,7 @@ use crate::{exit::CODES, output::Color, time};
 
 mod board;
 mod devices;
+mod custody;
 
 pub(crate) use board::{
     BoardCommand, KeygenArgs, PolicyArgs, ReasonArg, RecoverCommand, RequestCommand, RootArgs,
@@ -17,6 +18,9 @@ pub(crate) use board::{
 pub(crate) use devices::{
     AcceptArgs, DevicesArgs, DevicesCommand, LinkArgs, MakeLinkArgs, NameArgs, RevokeArgs,
     VouchArgs,
+};
+pub(crate) use custody::{
+    CustodyCommand, CustodyDeleteArgs, ExportSampleArgs, ItemArgs, ReceiptsArgs, WithdrawArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -128,6 +132,15 @@ pub(crate) enum Command {
     SendFile(SendFileArgs),
     /// Fetch a file that was handed over.
     Get(GetArgs),
+    /// Show how far the recipients of a file are.
+    Receipts(ReceiptsArgs),
+    /// Take a file back that was handed over.
+    Withdraw(WithdrawArgs),
+    /// Write a malware sample in the clear, under a neutral name.
+    ExportSample(ExportSampleArgs),
+    /// Who did what with a file, and when.
+    #[command(subcommand)]
+    Custody(CustodyCommand),
     /// Connect, send what is queued, read what is new, end.
     Sync,
     /// How this profile is.
@@ -485,7 +498,9 @@ Examples:
   plenary get encryption 42 --into evidence
 
 A file appears under its name only when it was verified whole; nothing is overwritten. One that was
-stopped goes on where it was when the same command is given again.")]
+stopped goes on where it was when the same command is given again. One whose sender says that it
+carries malware stays sealed in the profile: see `plenary export-sample --help`. That it was
+collected and verified is signed and told in the channel: see `plenary receipts --help`.")]
 pub(crate) struct GetArgs {
     /// Name, or beginning of the id.
     pub(crate) channel: String,

@@ -34,6 +34,11 @@
 //! | `send`, `reply` | `id`, `channel`, `state` (`delivered` or `queued`), `seq` |
 //! | `send-file` | as `send`, and `file`, `item`, `size`, `sha256` |
 //! | `get` | `path`, `name`, `item`, `size`, `media_type`, `sha256`, `malware` |
+//! | `receipts` | `item`, `name`, `deposited`, `withdrawn`, `recipients` (`member`, `name`, `state`, `offered`, `collected`, `verified`, `exported`, `deleted`) |
+//! | `withdraw` | `withdrawn` (the item), `collected_by` (how many members) |
+//! | `export-sample` | `path`, `malware` |
+//! | `custody show` | `item`, `act`, `member`, `name`, `device`, `time`, `server_time`, `id` |
+//! | `custody delete` | `deleted` (the file, or null) |
 //! | `tail`, `talk` | `channel`, `channel_name`, `seq`, `time`, `member`, `device`, `sender`, `id`, `message_id`, `thread`, `thread_title`, `label`, `notice`, `kind`, `text`, `item`, `in_reply_to`, `in_reply_to_seq`, `replaces`, `replaces_seq` |
 //! | `status`, `sync` | `profile`, `network`, `member`, `device`, `name`, `state`, `standing`, `online`, `caught_up`, `ledger`, `queued`, `messages` |
 //!
@@ -44,6 +49,9 @@
 //! News of one's own devices go to standard error, once, by whichever command connects next:
 //! `{"device_news": {"device", "change", "by", "time", "ledger"}}`, and
 //! `{"linking_code_used_again": true}`.
+//!
+//! A statement of custody is an object of `time` (the device's clock), `server_time` (null where the
+//! server did not countersign), `device` and `id`.
 //!
 //! # Why
 //!

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use plenary_certs::custody::{Act, Entry, Record, Statement};
 use plenary_proto::{
-    ids::{ChannelId, DeviceId, Digest, ItemId, MemberId, UnixMillis},
+    ids::{ChannelId, DeviceId, Digest, ItemId, MemberId, Seq, UnixMillis},
     reply::Reply,
     request::Request,
 };
@@ -126,6 +126,20 @@ impl Client {
                         .collect(),
                 })
             })
+            .await
+    }
+
+    /// The message that first handed an item over in a channel: its place.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`].
+    pub async fn handed_over_at(
+        &self,
+        channel: ChannelId,
+        item: ItemId,
+    ) -> Result<Option<Seq>, Error> {
+        self.driver
+            .run(move |engine, _| Ok(engine.store().item(channel, item)?.map(|row| row.seq)))
             .await
     }
 

@@ -3,8 +3,8 @@
 mod audit;
 mod board;
 mod consumer;
-mod devices;
 mod custody;
+mod devices;
 mod discuss;
 mod items;
 mod link;
@@ -28,8 +28,8 @@ pub use board::{
     RequestFile, Requested, RootChange,
 };
 pub use consumer::Consumer;
-pub use devices::DeviceInfo;
 pub use custody::{CustodyRecord, Receipt, Receipts, Stated};
+pub use devices::DeviceInfo;
 pub use discuss::{ChannelInfo, Message, Outgoing, Presence};
 pub use items::SendFile;
 pub use link::{LinkCode, Linking, PendingLink};

@@ -18,8 +18,8 @@
 
 pub(crate) mod alarm;
 mod anew;
-pub(crate) mod devices;
 mod custody;
+pub(crate) mod devices;
 mod entering;
 mod heads;
 mod heartbeat;

@@ -8,8 +8,8 @@
 
 pub(crate) mod alarms;
 pub(crate) mod channels;
-pub(crate) mod heads;
 pub(crate) mod custody;
+pub(crate) mod heads;
 pub(crate) mod identity;
 pub(crate) mod ledger;
 pub(crate) mod messages;

@@ -12,6 +12,7 @@ use plenary_client::{
 use serde_json::json;
 
 use super::{
+    custody::told,
     find::find,
     send::{allowed, audience, delivered},
 };
@@ -39,6 +40,7 @@ pub(super) async fn send(context: &Context, args: SendFileArgs) -> Result<(), Fa
         let file = marked(file, channel.id, args.label, thread);
         hand_over(context, &session.client, channel.id, path, file).await?;
     }
+    told(context, &session.client).await?;
     session.finish().await
 }
 
@@ -114,6 +116,7 @@ pub(super) async fn get(context: &Context, args: GetArgs) -> Result<(), Failure>
         &args.into,
     )
     .await?;
+    told(context, &session.client).await?;
     session.finish().await
 }
 
@@ -153,9 +156,10 @@ pub(super) async fn fetch(
         },
     )?;
     if item.carries_malware() {
-        context
-            .out
-            .note("The sender says that it CARRIES MALWARE: do not open it.");
+        context.out.note(
+            "The sender says that it CARRIES MALWARE. It stays sealed; `plenary export-sample` \
+             writes it in the clear.",
+        );
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ mod alarms;
 mod board;
 mod channels;
 pub(crate) mod devices;
+mod custody;
 mod files;
 mod find;
 mod join;
@@ -38,6 +39,10 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Talk(args) => talk::run(context, args).await,
         Command::SendFile(args) => files::send(context, args).await,
         Command::Get(args) => files::get(context, args).await,
+        Command::Receipts(args) => custody::receipts(context, &args).await,
+        Command::Withdraw(args) => custody::withdraw(context, &args).await,
+        Command::ExportSample(args) => custody::export_sample(context, args).await,
+        Command::Custody(command) => custody::run(context, command).await,
         Command::Sync => status::sync(context).await,
         Command::Status => status::status(context).await,
         Command::Alarms(args) => alarms::run(context, &args).await,

@@ -8,7 +8,10 @@ use plenary_client::{
     ids::{ChannelId, Seq, UnixMillis},
 };
 
-use super::show::{Index, channel_name};
+use super::{
+    custody::heard,
+    show::{Index, channel_name},
+};
 use crate::{
     args::TailArgs,
     exit::Failure,
@@ -73,6 +76,7 @@ pub(super) async fn run(context: &Context, args: &TailArgs) -> Result<(), Failur
             }
             Event::Offline => context.out.note("(offline; reconnecting)"),
             Event::Online => context.out.note("(online)"),
+            event @ Event::Custody { .. } => heard(context, &session.client, &event).await,
             _ => {}
         }
     }

@@ -9,6 +9,7 @@ use plenary_client::{
 };
 
 use super::{
+    custody::heard,
     files::{fetch, hand_over, marked},
     send::{allowed, answer, audience, delivered, in_thread, labelled, put},
     tail::{Reader, Wanted},
@@ -68,6 +69,9 @@ pub(super) async fn run(context: &Context, args: TalkArgs) -> Result<(), Failure
                 }
                 Some(Event::Offline) => context.out.note("(offline; what is typed is queued)"),
                 Some(Event::Online) => context.out.note("(online)"),
+                Some(event @ Event::Custody { .. }) => {
+                    heard(context, &talk.client, &event).await;
+                }
                 Some(_) => {}
                 None => break,
             },

@@ -350,7 +350,10 @@ fn an_item_s_manifest_does_not_change() {
 }
 
 /// Answers every request for a countersignature by itself.
-struct Liar(fn(Digest) -> Result<Reply, Failure>, Digest, u32);
+struct Liar(Lie, Digest, u32);
+
+/// The answer, given the true root.
+type Lie = fn(Digest) -> Result<Reply, Failure>;
 
 impl Wire for Liar {
     fn up(&mut self, _: UnixMillis, from: usize, frame: ClientFrame, passing: &mut Passing) {
@@ -370,7 +373,7 @@ impl Wire for Liar {
 
 #[test]
 fn a_countersignature_that_does_not_hold_is_not_passed_on() {
-    let lies: [(fn(Digest) -> Result<Reply, Failure>, AlarmKind); 4] = [
+    let lies: [(Lie, AlarmKind); 4] = [
         (
             |root| {
                 Ok(Reply::Countersigned {

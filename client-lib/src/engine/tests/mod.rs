@@ -1,10 +1,10 @@
 //! Engines against the real server core, in one thread.
 
 mod clean_break;
+mod custody;
 mod heartbeat;
 mod revocations;
 mod views;
-mod custody;
 
 use std::collections::HashMap;
 

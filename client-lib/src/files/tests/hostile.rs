@@ -151,7 +151,8 @@ fn hostile_items_are_refused_by_name_and_leave_no_byte_of_a_bad_chunk() {
         assert_eq!(attempt(&manifest, &forged).0, ItemError::Root);
 
         // A changed manifest: each field tells by itself.
-        let changes: [(fn(&mut Manifest), ItemError); 3] = [
+        type Change = fn(&mut Manifest);
+        let changes: [(Change, ItemError); 3] = [
             (|it| it.root.0[7] ^= 1, ItemError::Root),
             (|it| it.sha256.0[7] ^= 1, ItemError::Digest),
             (|it| it.plan.item = ItemId([3; 16]), ItemError::WrongKey),

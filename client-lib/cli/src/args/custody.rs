@@ -1,0 +1,94 @@
+//! Arguments about files handed over: receipts, custody, samples.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// A file that a message hands over.
+#[derive(Debug, Args)]
+pub(crate) struct ItemArgs {
+    /// Name, or beginning of the id.
+    pub(crate) channel: String,
+    /// The message that hands the file over: its number in the channel, or the beginning of its id.
+    pub(crate) message: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  plenary receipts encryption 42
+
+offered    could read the message
+collected  all sealed bytes came
+verified   they are the file that was sent, by its SHA-256
+
+Each is signed by the recipient's device. `plenary custody show` has the statements.")]
+pub(crate) struct ReceiptsArgs {
+    #[command(flatten)]
+    pub(crate) item: ItemArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  plenary withdraw encryption 42
+
+Says so in the channel, then has the server remove the sealed bytes. Whoever collected the file
+before keeps it. Only by the member who handed it over, on any of their devices.")]
+pub(crate) struct WithdrawArgs {
+    #[command(flatten)]
+    pub(crate) item: ItemArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  plenary get malware 42
+  plenary export-sample malware 42 --out quarantine
+
+A file whose sender says that it carries malware stays sealed in the profile's folder. This writes
+it in the clear as SHA256.sample, without the right to be executed, and records it as exported.")]
+pub(crate) struct ExportSampleArgs {
+    #[command(flatten)]
+    pub(crate) item: ItemArgs,
+    /// The folder to put it in; made if absent.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
+const CUSTODY_EXAMPLES: &str = "\
+Examples:
+  plenary custody show encryption 42
+  plenary custody export encryption 42 --out evidence-42
+  plenary custody export encryption 42 --out record-42 --no-original
+  plenary verify evidence-42
+  plenary custody delete encryption 42 --file image.dd
+
+What is stated, each by the acting device's signature, with the time by its clock and by the server's:
+  deposited  the file was sealed and handed over
+  collected  all sealed bytes came
+  verified   they are the file that was sent; it is in the clear now, unless it is a malware sample
+  exported   a further copy in the clear was made: fetched again, a sample opened, a bundle written
+  withdrawn  the sender took the offer back
+  deleted    a device removed the copies that its client knew of";
+
+/// Who did what with a file, and when, in a form that stands without the network.
+#[derive(Debug, Subcommand)]
+#[command(after_help = CUSTODY_EXAMPLES)]
+pub(crate) enum CustodyCommand {
+    /// Show every statement about a file.
+    #[command(after_help = CUSTODY_EXAMPLES)]
+    Show(ItemArgs),
+    /// Remove this device's copies of a file, and record that.
+    #[command(after_help = CUSTODY_EXAMPLES)]
+    Delete(CustodyDeleteArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CustodyDeleteArgs {
+    #[command(flatten)]
+    pub(crate) item: ItemArgs,
+    /// A copy in the clear to be removed, too; refused unless its SHA-256 is the item's.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+}

@@ -1,0 +1,140 @@
+//! Custody over a real server: receipts at the sender, withdrawal, samples.
+
+mod common;
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context, Result};
+use common::Room;
+use plenary_client::{Act, Client, ErrorKind, Message, SendFile, ids::Seq};
+use plenary_tests::harness::PATIENCE;
+
+/// A file, put in a folder of the room and handed over by the founder; the others have read of it.
+async fn hand_over(room: &Room, name: &str, data: &[u8], malware: bool) -> Result<Seq> {
+    let path = room.home.path().join(name);
+    fs::write(&path, data)?;
+    let mut file = SendFile::new(&path).media_type("text/plain");
+    if malware {
+        file = file.malware();
+    }
+    let client = room.client(0)?;
+    let sent = client.send_file(room.channel, file).await?.finish().await?;
+    let seq = tokio::time::timeout(PATIENCE, sent.delivered()).await??;
+    for who in 0..room.members.len() {
+        room.read(who, seq).await?;
+    }
+    Ok(seq)
+}
+
+async fn message(room: &Room, who: usize, seq: Seq) -> Result<Message> {
+    let client = room.client(who)?;
+    let found = client.messages(room.channel, Seq(seq.0 - 1), 1).await?;
+    found.into_iter().next().context("the message is not here")
+}
+
+/// Waits until somebody has so many statements about an item.
+async fn heard(client: &Client, message: &Message, statements: usize) -> Result<Vec<Act>> {
+    let mut events = client.events();
+    let wait = async {
+        loop {
+            let record = client.custody(message).await?;
+            if record.statements.len() >= statements {
+                assert!(
+                    record
+                        .statements
+                        .iter()
+                        .all(|one| one.server_time.is_some())
+                );
+                assert_eq!(record.missing, 0);
+                return Ok(record.statements.iter().map(|one| one.act).collect());
+            }
+            let _ = tokio::time::timeout(Duration::from_millis(200), events.next()).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await?
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sender_sees_how_far_each_recipient_is_and_may_take_it_back() -> Result<()> {
+    let room = Room::of(4).await?;
+    let seq = hand_over(&room, "report.txt", b"what we found", false).await?;
+    let sender = room.client(0)?;
+    let sent = message(&room, 0, seq).await?;
+    heard(sender, &sent, 1).await?;
+    for who in [1, 2] {
+        let into = room.home.path().join(format!("inbox-{who}"));
+        fs::create_dir(&into)?;
+        let client = room.client(who)?;
+        let fetched = client.fetch(&message(&room, who, seq).await?, &into)?;
+        assert_eq!(fs::read(fetched.finish().await?)?, b"what we found");
+    }
+    assert_eq!(heard(sender, &sent, 5).await?[0], Act::Deposited);
+    let receipts = sender.receipts(&sent).await?;
+    let verified: Vec<_> = receipts
+        .recipients
+        .iter()
+        .map(|one| (one.name.clone().unwrap_or_default(), one.verified.is_some()))
+        .collect();
+    let expected = [("Member 1", true), ("Member 2", true), ("Member 3", false)];
+    assert_eq!(verified, expected.map(|(name, is)| (name.to_owned(), is)));
+    assert!(receipts.recipients.iter().all(|one| one.offered));
+    assert!(receipts.deposited.is_some() && receipts.withdrawn.is_none());
+
+    // Only its sender takes it back; then nobody else gets it, and who has it keeps it.
+    let at_three = message(&room, 3, seq).await?;
+    let refused = room.client(3)?.withdraw(&at_three).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NotAllowed, "{refused}");
+    let items = room.server.data().join("items");
+    assert_eq!(fs::read_dir(&items)?.count(), 1);
+    sender.withdraw(&sent).await?;
+    sender.withdraw(&sent).await?;
+    assert_eq!(fs::read_dir(&items)?.count(), 0);
+    heard(room.client(3)?, &at_three, 6).await?;
+    let fetch = room.client(3)?.fetch(&at_three, room.home.path())?;
+    let refused = fetch.finish().await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NotAllowed);
+    assert!(
+        refused.to_string().contains("withdrawn by Founder"),
+        "{refused}"
+    );
+    let report = room.home.path().join("inbox-1/report.txt");
+    let at_one = message(&room, 1, seq).await?;
+    let other = room.home.path().join("other.txt");
+    fs::write(&other, "another")?;
+    let client = room.client(1)?;
+    let refused = client.delete_copies(&at_one, Some(other.clone())).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Input);
+    assert!(other.exists());
+    client.delete_copies(&at_one, Some(report.clone())).await?;
+    assert!(!report.exists());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sample_stays_sealed_until_it_is_exported_by_hash() -> Result<()> {
+    let room = Room::of(2).await?;
+    let data = b"X5O!P%@AP[4 not the real one ".repeat(400);
+    let seq = hand_over(&room, "invoice.exe", &data, true).await?;
+    let client = room.client(1)?;
+    let message = message(&room, 1, seq).await?;
+    let out = room.home.path().join("quarantine");
+    fs::create_dir(&out)?;
+    let early = client.export_sample(&message, &out).await.unwrap_err();
+    assert_eq!(early.kind(), ErrorKind::NotFound);
+    let sealed = client.fetch(&message, &out)?.finish().await?;
+    assert!(sealed.starts_with(room.members[1].folder.join("samples")));
+    assert_eq!(fs::read_dir(&out)?.count(), 0);
+    let kept = fs::read(&sealed)?;
+    assert!(!kept.windows(16).any(|part| part == &data[..16]));
+    let path = client.export_sample(&message, &out).await?;
+    let item = message.item()?.context("no item")?;
+    assert_eq!(path, out.join(format!("{}.sample", item.sha256())));
+    assert_eq!(fs::read(&path)?, data);
+    let sent = self::message(&room, 0, seq).await?;
+    let acts = heard(room.client(0)?, &sent, 4).await?;
+    let expected = [Act::Deposited, Act::Collected, Act::Verified, Act::Exported];
+    assert_eq!(acts, expected);
+    client.delete_copies(&message, None).await?;
+    assert!(!sealed.exists());
+    Ok(())
+}

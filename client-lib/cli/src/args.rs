@@ -8,19 +8,19 @@ use plenary_client::{Capacity, EntryRule, Label, ids::UnixMillis};
 use crate::{exit::CODES, output::Color, time};
 
 mod board;
-mod devices;
 mod custody;
+mod devices;
 
 pub(crate) use board::{
     BoardCommand, KeygenArgs, PolicyArgs, ReasonArg, RecoverCommand, RequestCommand, RootArgs,
     ShowArgs, SuiteArg, TargetCommand,
 };
+pub(crate) use custody::{
+    CustodyCommand, CustodyDeleteArgs, ExportSampleArgs, ItemArgs, ReceiptsArgs, WithdrawArgs,
+};
 pub(crate) use devices::{
     AcceptArgs, DevicesArgs, DevicesCommand, LinkArgs, MakeLinkArgs, NameArgs, RevokeArgs,
     VouchArgs,
-};
-pub(crate) use custody::{
-    CustodyCommand, CustodyDeleteArgs, ExportSampleArgs, ItemArgs, ReceiptsArgs, WithdrawArgs,
 };
 
 const EXAMPLES: &str = "\

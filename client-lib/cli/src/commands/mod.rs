@@ -3,8 +3,8 @@
 mod alarms;
 mod board;
 mod channels;
-pub(crate) mod devices;
 mod custody;
+pub(crate) mod devices;
 mod files;
 mod find;
 mod join;

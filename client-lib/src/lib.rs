@@ -10,6 +10,7 @@
 //! the Board: draft, submit. What a message says is in [`content`].
 #![forbid(unsafe_code)]
 
+mod audit;
 pub mod blocking;
 mod client;
 pub mod content;
@@ -24,6 +25,7 @@ pub mod simulation;
 mod store;
 mod transfer;
 
+pub use audit::{Audit, AuditProgress, AuditedChannel, Compared, Wrong};
 pub use client::{
     Admission, Audience, BoardKeyFile, BoardPerson, Builder, ChannelChange, ChannelInfo, Client,
     Consumer, CustodyRecord, DeviceInfo, Events, Founding, Holder, Joining, LinkCode, Linking,
@@ -33,6 +35,7 @@ pub use client::{
 };
 pub use engine::{AlarmKind, DeviceChange, DeviceNews, Event};
 pub use error::{Error, ErrorKind};
+pub use plenary_certs::proof::{ProofError, Proven, is_proof, verify as verify_proof};
 pub use plenary_certs::{
     board::{Need, Role, Seat, Tally, Words},
     custody::Act,

@@ -27,6 +27,15 @@
 //! **Trees apart.** A group's state is written at each message, its tree only when the epoch moved:
 //! with 1,000 hybrid devices that is 28 KB instead of 2.8 MB.
 //!
+//! **What convicts is kept.** Each record's entry hash (33 bytes a record with its share of the block's
+//! row, measured) and, for every 256 records and at the end, the server's signed head. A signature
+//! commits the server to all before it, so a head here and a head there convict it with the entry
+//! hashes between them: no record is shown to anybody. Pushes carry no signature; after 64 of them, or
+//! one to two minutes, the head is asked for.
+//!
+//! **A differing view is told once for each sender**, at the first message that shows it; the
+//! discussion goes on, since every message is its sender's whatever the server says of its place.
+//!
 //! **The fence.** A client seals to nobody whom the newest ledger it has does not back, whatever the
 //! server says. Who has something to send makes the removing commit first; else the rank of the
 //! leaf's hash with the ledger head decides whose turn it is, 200 ms apart, so that one commits and

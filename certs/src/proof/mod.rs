@@ -114,6 +114,14 @@ fn pack(kind: u8, body: Vec<u8>) -> Vec<u8> {
     })
 }
 
+/// Whether bytes are meant as a proof file.
+pub fn is_proof(file: &[u8]) -> bool {
+    // An array of four, then a text of so many bytes.
+    file.first() == Some(&0x84)
+        && file.get(1) == Some(&(0x60 | MAGIC.len() as u8))
+        && file.get(2..2 + MAGIC.len()) == Some(MAGIC.as_bytes())
+}
+
 /// Checks a proof file. `root1` is the hash of the network's ROOT 1, known from elsewhere: an
 /// invitation, a profile, the Board.
 ///

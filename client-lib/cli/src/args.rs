@@ -7,10 +7,12 @@ use plenary_client::{Capacity, EntryRule, Label, ids::UnixMillis};
 
 use crate::{exit::CODES, output::Color, time};
 
+mod audit;
 mod board;
 mod custody;
 mod devices;
 
+pub(crate) use audit::{AuditArgs, VerifyArgs};
 pub(crate) use board::{
     BoardCommand, KeygenArgs, PolicyArgs, ReasonArg, RecoverCommand, RequestCommand, RootArgs,
     ShowArgs, SuiteArg, TargetCommand,
@@ -147,6 +149,11 @@ pub(crate) enum Command {
     Status,
     /// Show what this profile saw that must not happen; put it away once somebody knows.
     Alarms(AlarmsArgs),
+    /// Verify again everything that this profile holds; find out whether the server shows others
+    /// something else.
+    Audit(AuditArgs),
+    /// Check a proof file, offline.
+    Verify(VerifyArgs),
 }
 
 /// An alarm is kept until somebody puts it away; the same one again only counts.

@@ -61,6 +61,11 @@ impl Failure {
         Self::new("not-allowed", 5, message)
     }
 
+    /// The other side, or something signed, is not what it must be.
+    pub(crate) fn trust(message: impl Into<String>) -> Self {
+        Self::new("trust", 7, message)
+    }
+
     /// Not done within the time given.
     pub(crate) fn offline(message: impl Into<String>) -> Self {
         Self::new("offline", 6, message)

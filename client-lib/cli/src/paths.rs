@@ -56,8 +56,31 @@ pub(crate) fn read_from(from: impl Read, name: &str, most: u64) -> Result<String
     String::from_utf8(bytes).map_err(|_| Failure::usage(format!("{name} is no UTF-8 text")))
 }
 
+/// The bytes of a file, at most so many.
+pub(crate) fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>, Failure> {
+    let name = path.display().to_string();
+    let file = File::open(path).map_err(|error| Failure::io(&name, &error))?;
+    let mut bytes = Vec::new();
+    file.take(most + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::io(&name, &error))?;
+    if bytes.len() as u64 > most {
+        return Err(Failure::usage(format!("{name} has more than {most} bytes")));
+    }
+    Ok(bytes)
+}
+
 /// Writes a new file, on disk when this returns; never over one that exists.
 pub(crate) fn write_new(path: &Path, text: &str, secret: bool) -> Result<(), Failure> {
+    write(path, text.as_bytes(), secret)
+}
+
+/// The same for what is no text and no secret.
+pub(crate) fn write_new_bytes(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    write(path, bytes, false)
+}
+
+fn write(path: &Path, bytes: &[u8], secret: bool) -> Result<(), Failure> {
     let name = path.display().to_string();
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -65,7 +88,7 @@ pub(crate) fn write_new(path: &Path, text: &str, secret: bool) -> Result<(), Fai
         only_mine(&mut options);
     }
     let written = options.open(path).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
+        file.write_all(bytes)?;
         file.sync_all()
     });
     written.map_err(|error| match error.kind() {

@@ -18,7 +18,7 @@ use std::{
 };
 
 use plenary_certs::ledger::{Freshness, Standing};
-use plenary_proto::ids::{DeviceId, LedgerSeq, MemberId, NetworkId, UnixMillis};
+use plenary_proto::ids::{DeviceId, Digest, LedgerSeq, MemberId, NetworkId, UnixMillis};
 use ring::rand::SystemRandom;
 use secrecy::SecretString;
 use tokio::sync::broadcast;
@@ -76,6 +76,8 @@ pub struct Builder {
 pub struct Status {
     /// The network.
     pub network: NetworkId,
+    /// The hash of ROOT 1, which everything is verified from.
+    pub root1: Digest,
     /// This member.
     pub member: MemberId,
     /// This device.
@@ -130,6 +132,7 @@ impl Client {
             .run(move |engine, now| {
                 Ok(Status {
                     network,
+                    root1: engine.identity().root1(),
                     member,
                     device,
                     standing: engine.standing(now),

@@ -546,6 +546,8 @@ impl Engine {
             epoch: sealed.epoch,
             content: queued.content,
             signature: sealed.signature,
+            seen: None,
+            handed_by: None,
         })?;
         step.messages = true;
         Ok(())
@@ -635,6 +637,8 @@ impl Engine {
                     epoch,
                     content: envelope.content,
                     signature: envelope.signature,
+                    seen: Some(data.seen.seq),
+                    handed_by: None,
                 })?;
                 step.messages = true;
                 Ok(())

@@ -30,6 +30,21 @@ impl Store {
         Ok(LedgerHandle::new(ledger))
     }
 
+    /// Signed statements after a position, as stored.
+    pub(crate) fn statements(
+        &self,
+        after: LedgerSeq,
+        limit: u32,
+    ) -> Result<Vec<(LedgerSeq, Vec<u8>)>, Error> {
+        let connection = self.lock();
+        let mut query = connection
+            .prepare_cached("SELECT seq, signed FROM ledger WHERE seq > ? ORDER BY seq LIMIT ?")?;
+        let rows = query.query_map(params![after.0 as i64, limit], |row| {
+            Ok((LedgerSeq(row.get::<_, i64>(0)? as u64), row.get(1)?))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     pub(crate) fn put_statement(&self, seq: LedgerSeq, signed: &[u8]) -> Result<(), Error> {
         self.lock().execute(
             "INSERT INTO ledger VALUES(?, ?)",

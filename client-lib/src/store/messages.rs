@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use plenary_proto::ids::{ChannelId, ClientId, DeviceId, Epoch, Seq, Signature, UnixMillis};
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, Row, params, types::ValueRef};
 
 use super::{Store, column};
 use crate::error::Error;
@@ -24,9 +24,14 @@ pub(crate) struct MessageRow {
     pub(crate) content: Vec<u8>,
     /// By its device.
     pub(crate) signature: Signature,
+    /// What its sender had read by then, where it came by MLS.
+    pub(crate) seen: Option<Seq>,
+    /// Who handed it on, where it did not come from the log.
+    pub(crate) handed_by: Option<DeviceId>,
 }
 
-const COLUMNS: &str = "position, channel, seq, client_id, device, time, epoch, content, signature";
+const COLUMNS: &str = "position, channel, seq, client_id, device, time, epoch, content, \
+                       signature, seen, handed_by";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
     Ok(MessageRow {
@@ -39,6 +44,11 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
         epoch: Epoch(row.get::<_, i64>(6)? as u64),
         content: row.get(7)?,
         signature: column(row, 8)?,
+        seen: row.get::<_, Option<i64>>(9)?.map(|seq| Seq(seq as u64)),
+        handed_by: match row.get_ref(10)? {
+            ValueRef::Null => None,
+            _ => Some(column(row, 10)?),
+        },
     })
 }
 
@@ -46,8 +56,9 @@ impl Store {
     pub(crate) fn add_message(&self, message: &MessageRow) -> Result<(), Error> {
         self.lock()
             .prepare_cached(
-                "INSERT INTO message(channel, seq, client_id, device, time, epoch, content, signature)
-                 VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO message(channel, seq, client_id, device, time, epoch, content, signature,
+                                     seen, handed_by)
+                 VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?
             .execute(params![
                 message.channel.0,
@@ -58,6 +69,8 @@ impl Store {
                 message.epoch.0 as i64,
                 message.content,
                 message.signature.0,
+                message.seen.map(|seq| seq.0 as i64),
+                message.handed_by.map(|device| device.0),
             ])?;
         Ok(())
     }

@@ -99,6 +99,8 @@ CREATE TABLE message(
     epoch INTEGER NOT NULL,
     content BLOB NOT NULL,
     signature BLOB NOT NULL,
+    seen INTEGER,
+    handed_by BLOB,
     UNIQUE(channel, seq)
 );
 CREATE TABLE outbox(

@@ -1,6 +1,7 @@
 //! One file a group of commands.
 
 mod alarms;
+mod audit;
 mod board;
 mod channels;
 mod custody;
@@ -46,5 +47,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Sync => status::sync(context).await,
         Command::Status => status::status(context).await,
         Command::Alarms(args) => alarms::run(context, &args).await,
+        Command::Audit(args) => audit::run(context, args).await,
+        Command::Verify(args) => audit::verify(context, args).await,
     }
 }

@@ -48,6 +48,7 @@ async fn print(context: &Context, session: &Session) -> Result<(), Failure> {
             json!({
                 "profile": folder,
                 "network": status.network.to_string(),
+                "root1": status.root1.to_string(),
                 "member": status.member.to_string(),
                 "device": status.device.to_string(),
                 "name": person.as_ref().map(|person| &person.name),
@@ -81,6 +82,7 @@ async fn print(context: &Context, session: &Session) -> Result<(), Failure> {
             let rows = [
                 ("profile", Style::Plain, folder.clone()),
                 ("network", Style::Plain, status.network.to_string()),
+                ("ROOT 1", Style::Plain, status.root1.to_string()),
                 ("you", Style::Bold, who),
                 ("member", Style::Plain, status.member.to_string()),
                 ("device", Style::Plain, status.device.to_string()),

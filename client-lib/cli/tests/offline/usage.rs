@@ -21,6 +21,8 @@ fn help_teaches_and_tells_the_exit_codes() {
         ("send", "--label TLP:RED"),
         ("tail", "jq -r .text"),
         ("join", "fingerprint"),
+        ("audit", "--compare heads.bob"),
+        ("verify", "--root1 HASH"),
         ("alarms", "log_forked"),
     ] {
         let help = desk.bare(&format!("{command} --help"), "").ok().out;
@@ -80,6 +82,7 @@ fn without_a_profile_every_command_says_so() {
         "reply c 1 t",
         "join --wait",
         "board request channel x --out r",
+        "audit",
     ] {
         desk.run(words).fails(4, "no Plenary profile");
         let json = desk.run(&format!("--json {words}"));
@@ -137,4 +140,22 @@ fn without_a_terminal_no_passphrase_is_asked_for() {
         assert_eq!(run.status.code(), Some(2), "{err}");
         assert!(err.contains("--passphrase-file"), "{err}");
     }
+}
+
+#[test]
+fn what_is_no_proof_is_refused_without_a_profile() {
+    let desk = Desk::new();
+    let root1 = "0".repeat(64);
+    std::fs::write(desk.path("junk"), b"hello").unwrap();
+    desk.run(&format!("verify junk --root1 {root1}"))
+        .fails(2, "no file that can be verified");
+    let mut proof = b"\x84\x6dplenary proof\x01\x01\x41\x00".to_vec();
+    std::fs::write(desk.path("short"), &proof).unwrap();
+    desk.run(&format!("verify short --root1 {root1}"))
+        .fails(7, "it proves nothing");
+    proof[16] = 99;
+    std::fs::write(desk.path("newer"), &proof).unwrap();
+    let json = desk.run(&format!("--json verify newer --root1 {root1}"));
+    assert_eq!((json.code, json.error_code().as_str()), (7, "trust"));
+    desk.run("verify absent --root1 00").fails(2, "root1");
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use plenary_certs::{chain::chain, signed_head::sign_heads, signing::SigningKey};
+use plenary_certs::{chain::chain, proof::verify, signed_head::sign_heads, signing::SigningKey};
 use plenary_proto::{
     ids::*,
     reply::{Push, Record, Reply, ServerFrame, SignedHead},
@@ -10,6 +10,7 @@ use plenary_proto::{
 };
 
 use crate::{
+    audit::{Audit, Auditor, compare},
     engine::*,
     simulation::{Passing, Wire, World},
 };
@@ -164,6 +165,119 @@ fn two_logs_of_one_channel_are_noticed_at_the_first_message_that_crosses() {
     world.run();
     assert_eq!(world.alarms().len(), 3);
     assert_eq!(world.texts(2, channel), world.texts(0, channel));
+
+    // Each finds its own in order; comparing convicts the server.
+    let view = |world: &World, index: usize| {
+        let engine = &world.parties[index].engine;
+        engine.store.channel_view(channel).unwrap().unwrap()
+    };
+    assert!(audit(&world, 0).is_clean(), "{:?}", audit(&world, 0));
+    assert!(audit(&world, 2).is_clean(), "{:?}", audit(&world, 2));
+    let (own, theirs) = (view(&world, 0), view(&world, 2));
+    let ledger = world.parties[0].engine.read_ledger_with(Clone::clone);
+    let found = compare(&ledger, &own, &theirs);
+    assert_eq!(found.differs, Some(from));
+    let proof = found.proof.unwrap();
+    let root1 = world.ledger.root1();
+    let proven = verify(&proof, root1).unwrap();
+    assert!(
+        proven.to_string().contains("two different logs"),
+        "{proven}"
+    );
+    for at in (0..proof.len()).step_by(7) {
+        let mut flipped = proof.clone();
+        flipped[at] ^= 0x10;
+        assert!(verify(&flipped, root1).is_err(), "byte {at}");
+    }
+    let honest = compare(&ledger, &own, &view(&world, 1));
+    assert_eq!((honest.differs, honest.proof), (None, None));
+}
+
+/// As `plenary audit` does it.
+pub(super) fn audit(world: &World, index: usize) -> Audit {
+    let engine = &world.parties[index].engine;
+    let (store, identity) = (engine.store(), engine.identity());
+    let mut auditor = Auditor::new(identity.network(), identity.root1());
+    for (_, signed) in store.statements(LedgerSeq(0), 10_000).unwrap() {
+        auditor.statement(&signed);
+    }
+    for row in store.channels().unwrap() {
+        auditor.channel(row.id, store.channel_view(row.id).unwrap(), row.head);
+        for message in store.messages(row.id, Seq(0), 10_000).unwrap() {
+            auditor.message(&message);
+        }
+    }
+    auditor.finish()
+}
+
+#[test]
+fn an_audit_names_the_first_thing_wrong() {
+    let mut world = World::connected(1, 2);
+    let channel = world.channels[0];
+    world.enter_all(channel);
+    for number in 0..10 {
+        world.send(number % 2, channel, &number.to_string());
+        world.run();
+    }
+    let clean = audit(&world, 1);
+    assert!(clean.is_clean(), "{clean:?}");
+    let found = &clean.channels[0];
+    assert_eq!(found.messages, 10);
+    assert!(found.vouched.0 > 0 && found.heads > 0 && found.records >= 10);
+    let wrong = |sql: &str| {
+        let store = world.parties[1].engine.store();
+        store.lock().execute_batch("BEGIN").unwrap();
+        let changed = store.lock().execute(sql, []).unwrap();
+        assert!(changed > 0, "{sql}");
+        let found = audit(&world, 1);
+        store.lock().execute_batch("ROLLBACK").unwrap();
+        let first = found.channels[0].wrong.as_ref();
+        let words = first.map(|wrong| wrong.what.clone());
+        words.or(found.ledger_wrong).unwrap_or_default()
+    };
+    let first = "WHERE position = (SELECT min(position) FROM message)";
+    for (sql, words) in [
+        (
+            "UPDATE ledger SET signed = zeroblob(9) WHERE seq = 4".to_owned(),
+            "lacks",
+        ),
+        (
+            format!("UPDATE message SET content = zeroblob(40) {first}"),
+            "signature",
+        ),
+        (
+            format!("UPDATE message SET epoch = epoch + 1 {first}"),
+            "signature",
+        ),
+        (format!("UPDATE message SET seq = 1000 {first}"), "beyond"),
+        (
+            "UPDATE message SET seen = 0 WHERE position = 9".to_owned(),
+            "went back",
+        ),
+        (
+            "UPDATE message SET seen = seq WHERE position = 9".to_owned(),
+            "after it",
+        ),
+        (
+            "UPDATE chain SET entries = zeroblob(64)".to_owned(),
+            "hold together",
+        ),
+        (
+            "UPDATE channel SET hash = zeroblob(32)".to_owned(),
+            "ends elsewhere",
+        ),
+        (
+            "UPDATE signed_head SET hash = zeroblob(32)".to_owned(),
+            "no server key",
+        ),
+        (
+            "UPDATE signed_head SET signature = zeroblob(64)".to_owned(),
+            "no server key",
+        ),
+    ] {
+        let said = wrong(&sql);
+        assert!(said.contains(words), "{sql}: {said}");
+    }
 }
 
 #[test]

@@ -28,6 +28,7 @@ pub mod item_root;
 pub mod ledger;
 pub mod link;
 pub mod manual;
+pub mod misuse;
 pub mod mls;
 pub mod profile;
 pub mod proof;
@@ -37,6 +38,7 @@ pub mod signed_head;
 pub mod signing;
 mod text;
 pub mod tls;
+pub mod watch;
 
 pub use seal::SealError;
 pub use text::TextError;

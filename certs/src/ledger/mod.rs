@@ -120,6 +120,20 @@ impl Ledger {
         rules::check(self, signed)
     }
 
+    /// Reads a signed statement that enough people signed under the ROOT that it names, whether or
+    /// not it has a place in this ledger.
+    ///
+    /// # Errors
+    /// Any [`LedgerError`] about shape, network and signatures.
+    pub(crate) fn attribute(&self, signed: &[u8]) -> Result<Statement, LedgerError> {
+        let (signed, statement) = SignedStatement::decode(signed)?;
+        if statement.network != self.network {
+            return Err(LedgerError::OtherNetwork(statement.network));
+        }
+        rules::attributed(self, &signed, &statement)?;
+        Ok(statement)
+    }
+
     /// The network.
     pub fn network(&self) -> NetworkId {
         self.network

@@ -107,21 +107,32 @@ fn version(
     if ledger.statement(seq).map(|earlier| earlier.kind()) != Some(kind) {
         return Err(wrong);
     }
-    let Some((_, root)) = ledger
-        .state
-        .roots
-        .iter()
-        .nth((statement.root_version as usize).wrapping_sub(1))
-    else {
-        return Err(wrong);
-    };
-    signatures(ledger, root, signed, statement)?;
+    match attributed(ledger, signed, statement) {
+        Err(LedgerError::NoRoot) => return Err(wrong),
+        other => other?,
+    }
     Err(LedgerError::Conflicting {
         kind,
         subject,
         version: got,
         seq,
     })
+}
+
+/// Enough signed, by the ROOT that the statement names. Whether it fits anywhere is not asked.
+pub(super) fn attributed(
+    ledger: &Ledger,
+    signed: &SignedStatement,
+    statement: &Statement,
+) -> Result<(), LedgerError> {
+    let index = (statement.root_version as usize).wrapping_sub(1);
+    let (_, root) = ledger
+        .state
+        .roots
+        .iter()
+        .nth(index)
+        .ok_or(LedgerError::NoRoot)?;
+    signatures(ledger, root, signed, statement)
 }
 
 fn signatures(

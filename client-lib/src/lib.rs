@@ -33,6 +33,7 @@ pub use client::{
     PolicyChange, Presence, Receipt, Receipts, RequestFile, Requested, RootChange, SendFile,
     Stated, Status,
 };
+pub use client::{Beat, HeartbeatKeyFile, HeartbeatMachine, Note};
 pub use engine::{AlarmKind, DeviceChange, DeviceNews, Event};
 pub use error::{Error, ErrorKind};
 pub use plenary_certs::proof::{ProofError, Proven, is_proof, verify as verify_proof};

@@ -161,6 +161,22 @@ impl Heartbeat {
         }
     }
 
+    /// What a heartbeat of one's own says; nothing is verified.
+    ///
+    /// # Errors
+    /// [`HeartbeatError::Malformed`].
+    pub fn own(bytes: &[u8]) -> Result<Self, HeartbeatError> {
+        let Sealed { said, .. } = cbor::decode(bytes)?;
+        Ok(Self {
+            network: said.network,
+            head: LedgerHead {
+                seq: said.seq,
+                hash: said.hash,
+            },
+            time: said.time,
+        })
+    }
+
     /// Whether it takes the place of another one: a later word about at least as long a ledger.
     pub fn replaces(&self, other: &Self) -> bool {
         self.time > other.time && self.head.seq >= other.head.seq

@@ -67,6 +67,8 @@ pub struct Founding {
     pub server_key: PublicKey,
     /// Everybody on the Board; the founder is the first.
     pub board: Vec<BoardPerson>,
+    /// Keys of machines that will vouch for the ledger; none for a network without heartbeats.
+    pub heartbeat: Vec<PublicKey>,
     /// The founder.
     pub person: Person,
     /// Channels to begin with, owned by the founder.
@@ -418,7 +420,7 @@ fn root(founding: &Founding) -> Result<Root, Error> {
             })
             .collect(),
         thresholds: Thresholds::for_board(people.len()),
-        heartbeat: Vec::new(),
+        heartbeat: founding.heartbeat.clone(),
         recovery: Recovery {
             keys: founding.recovery.clone(),
             threshold: founding.recovery_threshold,

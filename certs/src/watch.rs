@@ -114,11 +114,11 @@ impl Watch {
 
     /// Takes a statement that comes from the Board itself.
     pub fn give(&mut self, signed: &[u8]) -> Given {
+        if let Some(seq) = self.ledger.find(signed) {
+            return Given::Known(seq);
+        }
         if let Some(id) = id_of(signed).filter(|id| self.direct.contains_key(id)) {
-            return match self.ledger.find(signed) {
-                Some(seq) => Given::Known(seq),
-                None => Given::Waiting(id),
-            };
+            return Given::Waiting(id);
         }
         let (known, _) = self.with_direct();
         match known.check(signed) {

@@ -227,6 +227,10 @@ pub(crate) struct FoundArgs {
     /// The public half of a Board key; once for each person, the founder first.
     #[arg(long, value_name = "FILE.pub", required = true)]
     pub(crate) board: Vec<PathBuf>,
+    /// The public half of a heartbeat key, of a machine that will vouch for the Board's ledger; may
+    /// be repeated. Without any there are no heartbeats; the Board may name one later.
+    #[arg(long = "heartbeat-key", value_name = "FILE.pub")]
+    pub(crate) heartbeat_keys: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) person: PersonArgs,
     /// An open channel to begin with, as NAME or NAME=PURPOSE; may be repeated.

@@ -18,6 +18,8 @@ const BOARD_PERSON: &str = "board-person";
 
 /// Begins the line that says a recovery key's public half.
 const RECOVERY_KEY: &str = "recovery-key";
+/// Begins the line that says a heartbeat key's public half.
+const HEARTBEAT_KEY: &str = "heartbeat-key";
 
 /// Where a profile lies when nothing is said.
 pub(crate) fn default_profile() -> Result<PathBuf, Failure> {
@@ -149,6 +151,26 @@ pub(crate) fn board_person(path: &Path) -> Result<BoardPerson, Failure> {
     })
 }
 
+/// The line of a heartbeat key's public half.
+pub(crate) fn heartbeat_line(key: &PublicKey) -> String {
+    format!("{HEARTBEAT_KEY} {key}")
+}
+
+/// Reads the public half of a heartbeat key from its file.
+pub(crate) fn heartbeat_key(path: &Path) -> Result<PublicKey, Failure> {
+    let text = read(path)?;
+    let mut words = text.split_whitespace();
+    let key = (words.next(), words.next().map(str::parse), words.next());
+    match key {
+        (Some(HEARTBEAT_KEY), Some(Ok(key)), None) => Ok(key),
+        _ => Err(Failure::usage(format!(
+            "{}: not the public half of a heartbeat key, which is one line \
+             \"{HEARTBEAT_KEY} KEY\"; `plenary board keygen --heartbeat` writes it beside the key",
+            path.display()
+        ))),
+    }
+}
+
 fn parse_board_line(text: &str) -> Option<BoardPerson> {
     let mut words = text.split_whitespace();
     let person = (
@@ -175,7 +197,7 @@ fn only_mine(_: &mut OpenOptions) {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plenary_client::ids::{MemberId, PublicKey};
+    use plenary_client::ids::MemberId;
 
     #[test]
     fn the_board_line_round_trips() {

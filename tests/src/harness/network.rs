@@ -161,6 +161,20 @@ impl Network {
         founder: Person,
         channels: &[(&str, &str)],
     ) -> Result<Self> {
+        Self::found_with(server, folder, founder, channels, Vec::new()).await
+    }
+
+    /// As [`Network::found`], with keys of machines that vouch for the ledger.
+    ///
+    /// # Errors
+    /// As [`Network::found`].
+    pub async fn found_with(
+        server: &Server,
+        folder: &Path,
+        founder: Person,
+        channels: &[(&str, &str)],
+        heartbeat: Vec<PublicKey>,
+    ) -> Result<Self> {
         let board = board().await?;
         let told = server.founder()?;
         let home = folder.join("profile-00");
@@ -175,6 +189,7 @@ impl Network {
                     key: seat.key,
                 })
                 .collect(),
+            heartbeat,
             person: founder.clone(),
             channels: channels
                 .iter()

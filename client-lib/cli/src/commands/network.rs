@@ -75,6 +75,11 @@ fn founding(args: &FoundArgs) -> Result<Founding, Failure> {
         invitation,
         server_key,
         board,
+        heartbeat: args
+            .heartbeat_keys
+            .iter()
+            .map(|path| paths::heartbeat_key(path))
+            .collect::<Result<_, _>>()?,
         person: Person {
             name: args.person.name.clone(),
             state: args.person.state.clone(),

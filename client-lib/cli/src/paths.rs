@@ -18,6 +18,7 @@ const BOARD_PERSON: &str = "board-person";
 
 /// Begins the line that says a recovery key's public half.
 const RECOVERY_KEY: &str = "recovery-key";
+
 /// Begins the line that says a heartbeat key's public half.
 const HEARTBEAT_KEY: &str = "heartbeat-key";
 

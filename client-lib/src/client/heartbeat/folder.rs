@@ -164,10 +164,7 @@ fn read_ledger(file: &mut File, network: NetworkId, root1: Digest) -> Result<Led
         ));
     }
     let mut rest = bytes.get(HEADER..).unwrap_or_default();
-    loop {
-        let Some((signed, next)) = frame(rest) else {
-            break;
-        };
+    while let Some((signed, next)) = frame(rest) {
         ledger.append(signed).map_err(|error| {
             Error::new(
                 ErrorKind::Integrity,

@@ -51,6 +51,9 @@ pub(crate) struct KeygenArgs {
     /// A key of the recovery role instead: it signs recoveries and nothing else.
     #[arg(long, conflicts_with = "member")]
     pub(crate) recovery: bool,
+    /// A key of the heartbeat's machine instead: it vouches for the ledger and signs nothing else.
+    #[arg(long, conflicts_with_all = ["member", "recovery"])]
+    pub(crate) heartbeat: bool,
 }
 
 #[derive(Debug, Args)]

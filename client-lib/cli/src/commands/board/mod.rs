@@ -1,5 +1,6 @@
 //! The Board's work.
 
+mod heartbeat;
 mod request;
 mod show;
 mod tally;
@@ -20,6 +21,7 @@ use crate::{
 
 pub(super) async fn run(context: &Context, command: BoardCommand) -> Result<(), Failure> {
     match command {
+        BoardCommand::Keygen(args) if args.heartbeat => heartbeat::keygen(context, &args.out),
         BoardCommand::Keygen(args) => keygen(context, &args),
         BoardCommand::Request(command) => request::run(context, command).await,
         BoardCommand::Show(args) => show::run(context, &args).await,

@@ -9,7 +9,7 @@ use plenary_proto::{
 };
 
 use crate::{
-    board::describe,
+    board::{Facts, describe},
     cbor::{self, Bytes, CborError, cbor_struct},
     ledger::{Body, EntryRule, Kind, Ledger, LedgerError, Statement, Subject},
     text::{self, TextError},
@@ -157,7 +157,7 @@ impl Misuse {
 
 impl Proven {
     /// Both in words, and which of them counts until the Board says more.
-    pub fn words(&self, names: &dyn Fn(Subject) -> Option<String>) -> Vec<String> {
+    pub fn words(&self, facts: &dyn Facts) -> Vec<String> {
         let (first, second) = (&self.first, &self.second);
         let counts = match self.stricter() {
             Stricter::First => "The first one is the stricter and counts.",
@@ -166,8 +166,8 @@ impl Proven {
             Stricter::Neither => "They name different keys: neither is relied on.",
         };
         vec![
-            describe(first, &[], names),
-            describe(second, &[], names),
+            describe(first, facts).text(),
+            describe(second, facts).text(),
             counts.to_owned(),
         ]
     }
@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(proven.first.body, grant(true));
         assert_eq!(proven.second.body, grant(false));
         assert_eq!(proven.stricter(), Stricter::Second);
-        assert!(proven.words(&|_| None)[2].starts_with("The second"));
+        assert!(proven.words(&crate::board::NoFacts)[2].starts_with("The second"));
         assert!(Misuse::is_named(&proof.to_text()));
         // Only the two ROOTs are needed for it.
         assert_eq!(proof.context.len(), 2);

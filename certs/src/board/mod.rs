@@ -22,4 +22,4 @@ pub use recovery_key::RecoveryKey;
 pub use request::{Request, RequestError, SignatureFile, combine};
 pub use sealed_key::{Cost, KeyFileError};
 pub use tally::{Need, Role, Seat, Tally, tally};
-pub use words::{Facts, Words, describe, moment};
+pub use words::{Facts, NoFacts, Words, describe, moment};

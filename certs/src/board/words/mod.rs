@@ -32,6 +32,28 @@ pub trait Facts {
     fn application(&self, device: DeviceId) -> Vec<String>;
 }
 
+/// Who knows the statement alone.
+#[derive(Debug, Clone, Copy)]
+pub struct NoFacts;
+
+impl Facts for NoFacts {
+    fn name(&self, _: Subject) -> Option<String> {
+        None
+    }
+    fn profile(&self, _: &Digest) -> Option<SaltedProfile> {
+        None
+    }
+    fn root(&self, _: u32) -> Option<Root> {
+        None
+    }
+    fn before(&self, _: &Statement) -> Option<Body> {
+        None
+    }
+    fn application(&self, _: DeviceId) -> Vec<String> {
+        Vec::new()
+    }
+}
+
 /// A statement in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Words {

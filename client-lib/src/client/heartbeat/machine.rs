@@ -6,7 +6,7 @@ use std::{
 };
 
 use plenary_certs::{
-    board::describe,
+    board::{NoFacts, describe},
     ledger::LedgerError,
     misuse::Misuse,
     signing::SigningKey,
@@ -261,7 +261,7 @@ impl HeartbeatMachine {
         let proof = self
             .folder
             .put_proof(proven.second.id(), &misuse.to_text())?;
-        let words = proven.words(&|_| None);
+        let words = proven.words(&NoFacts);
         Ok(Note::Misuse { words, proof })
     }
 
@@ -269,7 +269,7 @@ impl HeartbeatMachine {
         let statement = self.watch.direct(id);
         statement.map_or_else(
             || id.to_string(),
-            |statement| describe(&statement, &[], &|_| None),
+            |statement| describe(&statement, &NoFacts).text(),
         )
     }
 

@@ -162,7 +162,7 @@ async fn what_the_server_does_not_take_is_named_and_nothing_is_vouched_for() -> 
     let [Note::Taken { .. }, Note::Withheld { words, answer, .. }] = &notes[..] else {
         bail!("{notes:?}");
     };
-    ensure!(words.contains("server's key is 0707"), "{words}");
+    ensure!(words.contains("known by the key 0707"), "{words}");
     let answer = answer.as_deref().unwrap_or_default();
     ensure!(answer.contains("this server's is"), "{answer}");
     for _ in 0..2 {
@@ -170,7 +170,7 @@ async fn what_the_server_does_not_take_is_named_and_nothing_is_vouched_for() -> 
             bail!("vouched for");
         };
         ensure!(why.contains("lacks one statement"), "{why}");
-        ensure!(why.contains("The server's key is 0707"), "{why}");
+        ensure!(why.contains("known by the key 0707"), "{why}");
         // As after a crash.
         drop(machine);
         machine = kept.machine().await?;

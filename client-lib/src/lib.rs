@@ -27,11 +27,11 @@ mod transfer;
 
 pub use audit::{Audit, AuditProgress, AuditedChannel, Compared, Wrong};
 pub use client::{
-    Admission, Audience, BoardKeyFile, BoardPerson, Builder, ChannelChange, ChannelInfo, Client,
-    Consumer, CustodyRecord, DeviceInfo, Events, Founding, Holder, Joining, LinkCode, Linking,
-    MemberInfo, Message, NewBoard, NewChannel, Outgoing, PendingAdmission, PendingLink, Person,
-    PolicyChange, Presence, Receipt, Receipts, RequestFile, Requested, RootChange, SendFile,
-    Stated, Status,
+    Admission, Audience, BoardKeyFile, BoardPerson, Builder, ChannelChange, ChannelInfo,
+    CleanBreakCertificate, Client, Consumer, CustodyRecord, DeviceInfo, Events, Founding, Holder,
+    Joining, LinkCode, Linking, MemberInfo, Message, NewBoard, NewChannel, Outgoing,
+    PendingAdmission, PendingLink, Person, PolicyChange, Presence, Receipt, Receipts, RequestFile,
+    Requested, RootChange, SendFile, Stated, Status,
 };
 pub use client::{Beat, HeartbeatKeyFile, HeartbeatMachine, Note};
 pub use engine::{AlarmKind, DeviceChange, DeviceNews, Event};
@@ -42,6 +42,7 @@ pub use plenary_certs::{
     custody::Act,
     fingerprint,
     ledger::{Capacity, EntryRule, Freshness, Kind, Reason, Standing, Target},
+    proof::clean_break,
 };
 pub use plenary_proto::{ids, label::Label};
 pub use store::alarms::Alarm;

@@ -47,6 +47,12 @@
 //! the same rank: so a channel heals that was given to a new owner, or whose owner was suspended. An
 //! admission that ends is noticed by the clock, without anybody having to speak first.
 //!
+//! **A clean break is certified by who was there.** Only those inside a channel know who came and
+//! left with which record; the server's part is its signature on the log at the removal, and the
+//! Board's the statement. So a device notes both with every commit, says what it could not see (it
+//! came later, it is not in), and signs with its custody key, which opens no connection and no
+//! message. The file carries the ledger: ROOT 1 is all that a reader must know.
+//!
 //! **Sealed before, not sent after.** A message that was sealed before a revocation and never
 //! acknowledged is not sent again to a group that still holds the revoked leaf: the removal comes
 //! first, then it is sealed for the epoch after.

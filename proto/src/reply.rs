@@ -213,6 +213,8 @@ pub enum Reply {
         /// The bytes.
         bytes: Bytes,
     },
+    /// To `HeadAt`.
+    Head(SignedHead),
     /// To `Countersign`.
     Countersigned {
         /// Of the sealed chunks that the server holds.

@@ -136,6 +136,13 @@ pub enum Request {
         /// The ratchet tree.
         tree: Bytes,
     },
+    /// The server's signature on a channel's head as it was at a record.
+    HeadAt {
+        /// The channel.
+        channel: ChannelId,
+        /// The record.
+        seq: Seq,
+    },
     /// Ends a group in which nobody live is left, and begins the channel's next one, in the same
     /// log. Answered as an append.
     FoundAnew {

@@ -8,6 +8,7 @@
 //! A kind is a number, a module with its body and its own verification, one variant of [`Proven`]
 //! and one arm in [`verify`].
 
+pub mod clean_break;
 mod two_logs;
 mod view;
 
@@ -32,6 +33,7 @@ pub const LARGEST: usize = 256 * 1024 * 1024;
 const MAGIC: &str = "plenary proof";
 const VERSION: u8 = 1;
 const TWO_LOGS: u8 = 1;
+const CLEAN_BREAK: u8 = 10;
 
 struct File {
     magic: String,
@@ -53,6 +55,8 @@ cbor_struct!(File {
 pub enum Proven {
     /// The server signed two different logs of one channel.
     TwoLogs(two_logs::Proven),
+    /// Since a statement of the Board somebody is out of these channels.
+    CleanBreak(Box<clean_break::Proven>),
 }
 
 impl Proven {
@@ -60,6 +64,7 @@ impl Proven {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::TwoLogs(_) => "two-logs",
+            Self::CleanBreak(_) => "clean-break",
         }
     }
 }
@@ -68,6 +73,7 @@ impl fmt::Display for Proven {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TwoLogs(proven) => proven.fmt(f),
+            Self::CleanBreak(proven) => proven.fmt(f),
         }
     }
 }
@@ -103,6 +109,8 @@ pub enum ProofError {
     Broken,
     #[error("both heads are of one log: nothing is proven")]
     OneLog,
+    #[error("the certificate of a clean break does not hold: {0}")]
+    CleanBreak(&'static str),
 }
 
 fn pack(kind: u8, body: Vec<u8>) -> Vec<u8> {
@@ -137,6 +145,8 @@ pub fn verify(file: &[u8], root1: Digest) -> Result<Proven, ProofError> {
     }
     match file.kind {
         TWO_LOGS => two_logs::verify(&file.body.0, root1).map(Proven::TwoLogs),
+        CLEAN_BREAK => clean_break::verify(&file.body.0, root1)
+            .map(|proven| Proven::CleanBreak(Box::new(proven))),
         other => Err(ProofError::Kind(other)),
     }
 }

@@ -63,7 +63,9 @@ fn two_heads_of_two_logs_convict_wherever_they_are() {
         let other = view(piece(20, 4, 0x80), &[theirs]);
         assert_eq!(one.differs(&other), Some(Seq(5)));
         let file = file(&board.ledger, &one, &other).unwrap();
-        let Proven::TwoLogs(proven) = verify(&file, root1).unwrap();
+        let Proven::TwoLogs(proven) = verify(&file, root1).unwrap() else {
+            panic!("another kind")
+        };
         let (low, high) = (mine.min(theirs), mine.max(theirs));
         assert_eq!(
             (proven.first.0.seq, proven.second.0.seq),
@@ -185,7 +187,9 @@ fn a_head_under_an_earlier_server_key_still_convicts() {
     let mut other = view(lying, &[]);
     other.heads = sign_heads(key(8, 1).pair(), NETWORK, UnixMillis(5), &heads);
     let file = file(&board.ledger, &one, &other).unwrap();
-    let Proven::TwoLogs(proven) = verify(&file, board.ledger.root1()).unwrap();
+    let Proven::TwoLogs(proven) = verify(&file, board.ledger.root1()).unwrap() else {
+        panic!("another kind")
+    };
     assert_eq!(proven.server, (LedgerSeq(3), later));
 }
 

@@ -101,7 +101,7 @@ impl fmt::Display for Proven {
     }
 }
 
-fn moment(at: UnixMillis) -> String {
+pub(super) fn moment(at: UnixMillis) -> String {
     i64::try_from(at.0)
         .ok()
         .and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok())

@@ -14,8 +14,8 @@ mod devices;
 
 pub(crate) use audit::{AuditArgs, VerifyArgs};
 pub(crate) use board::{
-    BoardCommand, KeygenArgs, PolicyArgs, ReasonArg, RecoverCommand, RequestCommand, RootArgs,
-    ShowArgs, SuiteArg, TargetCommand,
+    BoardCommand, CleanBreakArgs, KeygenArgs, PolicyArgs, ReasonArg, RecoverCommand,
+    RequestCommand, RootArgs, ShowArgs, SuiteArg, TargetCommand,
 };
 pub(crate) use custody::{
     CustodyCommand, CustodyDeleteArgs, ExportSampleArgs, ItemArgs, ReceiptsArgs, WithdrawArgs,

@@ -15,7 +15,8 @@ Exit codes:
   5  refused: not allowed, not admitted, too large, over a quota
   6  unreachable within --timeout; reading commands have shown what is stored here
   7  trust: the other side, a signature or a seal is not what it must be
-  8  the profile is open in another process";
+  8  the profile is open in another process
+  9  not finished: somebody who is out is still in a channel";
 
 /// The exit code of a usage error, as clap has it.
 pub(crate) const USAGE: u8 = 2;
@@ -69,6 +70,11 @@ impl Failure {
     /// Not done within the time given.
     pub(crate) fn offline(message: impl Into<String>) -> Self {
         Self::new("offline", 6, message)
+    }
+
+    /// Something is still to be done by others.
+    pub(crate) fn pending(message: impl Into<String>) -> Self {
+        Self::new("pending", 9, message)
     }
 
     /// Whoever read the output went away: nothing to report.

@@ -2,6 +2,7 @@
 
 mod audit;
 mod board;
+mod clean_break;
 mod consumer;
 mod custody;
 mod devices;
@@ -28,6 +29,7 @@ pub use board::{
     BoardKeyFile, ChannelChange, Holder, NewBoard, NewChannel, PendingAdmission, PolicyChange,
     RequestFile, Requested, RootChange,
 };
+pub use clean_break::CleanBreakCertificate;
 pub use consumer::Consumer;
 pub use custody::{CustodyRecord, Receipt, Receipts, Stated};
 pub use devices::DeviceInfo;

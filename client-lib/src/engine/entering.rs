@@ -340,6 +340,9 @@ impl Engine {
             row.note = None;
             engine.store.drop_pending(id)?;
             engine.store.unseal(id)?;
+            engine
+                .store
+                .put_entered(id, engine.device(), (head.seq, now))?;
             engine.save_row(row)
         })?;
         if let Some(channel) = self.channels.get_mut(&id) {

@@ -18,6 +18,7 @@
 
 pub(crate) mod alarm;
 mod anew;
+mod clean_break;
 mod custody;
 pub(crate) mod devices;
 mod entering;

@@ -421,17 +421,22 @@ impl Engine {
         }
         let entry = entry(record.device, record.client_id, record.time, &record.bytes);
         let hash = link(&row.head.hash, row.id, record.seq, &entry);
+        let head = ChannelHead {
+            seq: record.seq,
+            hash,
+        };
         if !skip {
+            let before = is_commit(&record.bytes).then(|| self.leaves(row.id));
             if record.device == self.device() {
                 self.take_own(row, record, step)?;
             } else {
                 self.take_other(row, record, step)?;
             }
+            if let Some(before) = before.flatten().filter(|_| !step.removed) {
+                self.note_stays(row, record, head, &before)?;
+            }
         }
-        row.head = ChannelHead {
-            seq: record.seq,
-            hash,
-        };
+        row.head = head;
         step.entries.push(entry);
         step.hashes.push(hash);
         Ok(())

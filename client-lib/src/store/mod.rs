@@ -15,6 +15,7 @@ pub(crate) mod ledger;
 pub(crate) mod messages;
 pub(crate) mod outbox;
 pub(crate) mod pending;
+pub(crate) mod stays;
 pub(crate) mod uploads;
 
 use std::{
@@ -178,6 +179,20 @@ CREATE TABLE custody(
 );
 CREATE INDEX custody_item ON custody(item, channel, position);
 CREATE INDEX custody_waiting ON custody(channel, position) WHERE waits;
+CREATE TABLE stay(
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    channel BLOB NOT NULL,
+    device BLOB NOT NULL,
+    entered INTEGER,
+    entered_time INTEGER,
+    left_seq INTEGER,
+    left_hash BLOB,
+    left_epoch INTEGER,
+    left_time INTEGER,
+    left_by BLOB,
+    left_basis INTEGER
+);
+CREATE INDEX stay_device ON stay(device, channel, position);
 CREATE TABLE consumer(name TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
 ";
 

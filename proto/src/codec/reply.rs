@@ -253,6 +253,7 @@ impl From<Reply> for Body {
             Reply::ItemRange { offset, bytes } => {
                 Body::ItemRange(wire::ItemRange { offset, bytes })
             }
+            Reply::Head(head) => Body::Head(head.into()),
             Reply::Countersigned {
                 root,
                 time,
@@ -361,6 +362,7 @@ impl TryFrom<Body> for Reply {
                 offset: range.offset,
                 bytes: range.bytes,
             },
+            Body::Head(head) => Self::Head(signed_head("head", Some(head))?),
             Body::Countersigned(word) => Self::Countersigned {
                 root: fixed("root", &word.root)?,
                 time: UnixMillis(word.time),

@@ -143,6 +143,10 @@ impl From<Request> for Body {
                 group_info,
                 tree,
             }),
+            Request::HeadAt { channel, seq } => Body::HeadAt(wire::HeadAt {
+                channel: bytes(&channel),
+                seq: seq.0,
+            }),
             Request::FoundAnew {
                 channel,
                 client_id,
@@ -300,6 +304,10 @@ impl TryFrom<Body> for Request {
                 channel: fixed("channel", &found.channel)?,
                 group_info: found.group_info,
                 tree: found.tree,
+            },
+            Body::HeadAt(at) => Self::HeadAt {
+                channel: fixed("channel", &at.channel)?,
+                seq: Seq(at.seq),
             },
             Body::FoundAnew(found) => Self::FoundAnew {
                 channel: fixed("channel", &found.channel)?,

@@ -71,6 +71,9 @@ pub(crate) async fn dispatch(
             let group = ops::found_channel::Group { group_info, tree };
             ops::found_channel::run(network, caller.device()?, channel, group, now).await
         }
+        Request::HeadAt { channel, seq } => {
+            ops::head_at::run(network, caller.device()?, channel, seq, now).await
+        }
         Request::FoundAnew {
             channel,
             client_id,

@@ -237,6 +237,8 @@ impl Load {
             let row = engine.channels[channel].row.clone();
             let mut previous = row.basis;
             let mut removed = false;
+            let pending = engine.store.pending(*channel).unwrap();
+            let own = engine.device();
             let rest = records.iter().filter(|record| record.seq > row.head.seq);
             for record in rest.map(Some).chain([None]) {
                 let commit = record.is_none_or(|record| record.bytes[..4] == [0, 1, 0, 1]);
@@ -269,6 +271,14 @@ impl Load {
                 let Some(record) = record.filter(|_| !removed) else {
                     break;
                 };
+                if record.device == own {
+                    // Taken, and the answer never came: it has what it takes to follow.
+                    let pending = pending.as_ref().unwrap();
+                    assert_eq!(pending.client_id, record.client_id);
+                    group.apply(pending.secrets.as_ref().unwrap()).unwrap();
+                    previous = Some(pending.basis);
+                    continue;
+                }
                 match group.process(&record.bytes, previous) {
                     Ok(Processed::Commit {
                         basis,
@@ -282,8 +292,8 @@ impl Load {
                             outcome.removed_ms = outcome.removed_ms.max(after);
                         }
                     }
-                    // Its own, never answered, or not for its state: its view ends here.
-                    _ => break,
+                    Ok(_) => panic!("no commit"),
+                    Err(error) => panic!("{victim} at {:?}: {error}", record.seq),
                 }
             }
             assert!(removed, "{victim} was never removed");

@@ -14,6 +14,7 @@ pub(crate) mod found_channel;
 pub(crate) mod get_heartbeat;
 pub(crate) mod get_sealed;
 pub(crate) mod group_state;
+pub(crate) mod head_at;
 pub(crate) mod item_commit;
 pub(crate) mod item_get;
 pub(crate) mod item_put;

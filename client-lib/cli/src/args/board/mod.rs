@@ -38,6 +38,37 @@ pub(crate) enum BoardCommand {
     Sign(SignArgs),
     /// Submit a request with its signature files.
     Submit(SubmitArgs),
+    /// Certify that somebody who is out by the ledger is out of the channels, and what they could
+    /// read before.
+    CleanBreak(CleanBreakArgs),
+}
+
+const CLEAN_BREAK: &str = "\
+Examples:
+  plenary board clean-break 'Carol Clay'                    shows it, in words
+  plenary board clean-break 'Carol Clay' --out carol.break  and writes the signed file
+  plenary board clean-break --check carol.break             verifies a file; no network needed
+
+The file carries the Board's ledger: whoever knows the network's ROOT 1 can check it. It covers the
+channels that this device is in; for the others it says so, and those inside issue their own.
+Exit code 9: somebody is still in a channel; try again once the next commit has removed them.";
+
+/// One certificate: issued or checked.
+#[derive(Debug, Args)]
+#[command(after_help = CLEAN_BREAK)]
+pub(crate) struct CleanBreakArgs {
+    /// Name, or beginning of the id.
+    #[arg(required_unless_present = "check", conflicts_with = "check")]
+    pub(crate) member: Option<String>,
+    /// Also write the signed certificate here.
+    #[arg(long, value_name = "FILE", conflicts_with = "check")]
+    pub(crate) out: Option<PathBuf>,
+    /// With the names of files in the certificate; without, their SHA-256 alone.
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) names: bool,
+    /// Verify a certificate instead.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) check: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! The Board's work.
 
+mod clean_break;
 mod heartbeat;
 mod request;
 mod show;
@@ -27,6 +28,7 @@ pub(super) async fn run(context: &Context, command: BoardCommand) -> Result<(), 
         BoardCommand::Show(args) => show::run(context, &args).await,
         BoardCommand::Sign(args) => sign(context, &args.key, &args.request, &args.out),
         BoardCommand::Submit(args) => submit(context, &args).await,
+        BoardCommand::CleanBreak(args) => clean_break::run(context, args).await,
     }
 }
 

@@ -125,11 +125,11 @@ fn nobody_needs_to_speak_for_an_ended_admission_to_be_followed_by_a_removal() {
         Body::Admit(Admit {
             member: member(2),
             capacity: Capacity::Expert,
-            ends,
+            ends: Some(ends),
             profile: Digest([0; 32]),
         })
     };
-    world.say(0, until(Some(ends)));
+    world.say(0, until(ends));
     world.run();
     assert_eq!(inside(&mut world, 0, channel).len(), 3);
     world.now = ends;
@@ -141,7 +141,8 @@ fn nobody_needs_to_speak_for_an_ended_admission_to_be_followed_by_a_removal() {
     world.send(1, channel, "after");
     world.run();
     // Admitted for longer, it comes back.
-    world.say(0, until(None));
+    let later = world.now.plus(86_400_000);
+    world.say(0, until(later));
     world.connect(2);
     world.run();
     assert_eq!(inside(&mut world, 1, channel).len(), 3);

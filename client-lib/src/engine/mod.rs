@@ -228,6 +228,8 @@ struct Channel {
     look_for_missing: bool,
     /// Cannot go on: a commit of the log does not hold.
     stuck: bool,
+    /// A pushed record that did not hold, and was told of: what the server signs for is read first.
+    suspect: Option<(Seq, AlarmKind)>,
     /// Reading waits for a longer ledger: up to here.
     needs_ledger: Option<LedgerSeq>,
     /// Why what is queued waits.
@@ -252,6 +254,7 @@ impl Channel {
             pushed: Vec::new(),
             look_for_missing: true,
             stuck: false,
+            suspect: None,
             needs_ledger: None,
             held: None,
             heads: Heads::default(),
@@ -286,6 +289,8 @@ pub(crate) struct Engine {
     key_packages: u32,
     /// When the next admission ends; zero: to be looked for.
     ends_at: Option<UnixMillis>,
+    /// When to ask again for statements that the server keeps back.
+    ledger_at: Option<UnixMillis>,
     /// When to ask again for names that are still missing.
     names_at: UnixMillis,
     next_request: u64,
@@ -326,6 +331,7 @@ impl Engine {
             server: None,
             key_packages: 0,
             ends_at: Some(UnixMillis(0)),
+            ledger_at: None,
             names_at: UnixMillis(0),
             next_request: 1,
             waiting: HashMap::new(),
@@ -443,6 +449,10 @@ impl Engine {
     /// Time passed: what was put off is done.
     pub(crate) fn tick(&mut self, now: UnixMillis) -> Result<(), Error> {
         self.clock = now;
+        if self.server.is_some() && self.ledger_at.is_some_and(|at| at <= now) {
+            self.ledger_at = None;
+            self.read_ledger();
+        }
         if !self.online {
             return Ok(());
         }
@@ -605,9 +615,10 @@ impl From<GroupError> for Error {
                 ErrorKind::Unavailable
             }
             GroupError::Beyond(_) => ErrorKind::NotAllowed,
-            GroupError::Judged(_) | GroupError::Invalid(_) | GroupError::OtherEpoch => {
-                ErrorKind::Integrity
-            }
+            GroupError::Judged(_)
+            | GroupError::Invalid(_)
+            | GroupError::OtherEpoch
+            | GroupError::Used => ErrorKind::Integrity,
             GroupError::Missing => ErrorKind::NotFound,
         };
         Self::new(kind, error.to_string())

@@ -21,6 +21,8 @@ use crate::{
     store::{channels::ChannelRow, messages::MessageRow},
 };
 
+const REPLAYED: &str = "it was in the log before";
+
 /// What a step of reading did, to be told once it is durable.
 #[derive(Default)]
 pub(super) struct Step {
@@ -114,7 +116,7 @@ impl Engine {
         let pushed = std::mem::take(&mut channel.pushed);
         let behind = channel.row.head.seq < channel.server;
         if !pushed.is_empty() {
-            self.take(now, id, pushed)?;
+            self.take(now, id, pushed, true)?;
         }
         if behind {
             self.advance(now, id)
@@ -143,8 +145,13 @@ impl Engine {
                     channel.server = channel.server.max(head.seq);
                 }
                 let last = records.last().map(|record| record.seq);
-                self.take(now, id, records)?;
-                self.check_end(id, last, head);
+                if last.is_none() && self.nothing_came(now, id, head) {
+                    return Ok(());
+                }
+                if !self.adds_up(id, &records, head) {
+                    return Ok(());
+                }
+                self.take(now, id, records, false)?;
                 if last.is_none() {
                     self.check_acknowledged(id, head)?;
                 }
@@ -203,20 +210,56 @@ impl Engine {
         Ok(())
     }
 
-    /// The server signed what it handed out: a chain that ends elsewhere is a fork or a lie.
-    fn check_end(&mut self, id: ChannelId, last: Option<Seq>, head: ChannelHead) {
+    /// The signed head has more, and nothing was handed out. It is not asked for again at once, or a
+    /// server that lies about its log keeps this device busy.
+    fn nothing_came(&mut self, now: UnixMillis, id: ChannelId, head: ChannelHead) -> bool {
         let Some(channel) = self.channels.get_mut(&id) else {
-            return;
+            return false;
         };
-        let own = channel.row.head;
-        if last == Some(head.seq) && own.seq == head.seq && own.hash != head.hash {
-            channel.stuck = true;
-            self.alarm(
-                Some(id),
-                AlarmKind::LogForked,
-                "the records do not add up to the head that the server signed",
-            );
+        let own = channel.row.head.seq;
+        if own >= head.seq {
+            return false;
         }
+        channel.not_before = now.plus(2_000);
+        let what = format!(
+            "the server signed for record {} and hands out none after {}",
+            head.seq.0, own.0
+        );
+        self.alarm(Some(id), AlarmKind::MissingRecord, what);
+        true
+    }
+
+    /// The server signed the head beside what it handed out: records that lead elsewhere are not
+    /// taken, whoever altered them.
+    fn adds_up(&mut self, id: ChannelId, records: &[Record], head: ChannelHead) -> bool {
+        let Some(channel) = self.channels.get_mut(&id) else {
+            return false;
+        };
+        let mut end = channel.row.head;
+        for record in records
+            .iter()
+            .filter(|record| record.seq > channel.row.head.seq)
+        {
+            if record.seq != end.seq.next() {
+                // Told when it is come to.
+                return true;
+            }
+            let entry = entry(record.device, record.client_id, record.time, &record.bytes);
+            end = ChannelHead {
+                seq: record.seq,
+                hash: link(&end.hash, id, record.seq, &entry),
+            };
+        }
+        if records.is_empty() || end.seq != head.seq || end.hash == head.hash {
+            return true;
+        }
+        channel.stuck = true;
+        self.alarm(
+            Some(id),
+            AlarmKind::LogForked,
+            "the records do not add up to the head that the server signed",
+        );
+        false
     }
 
     /// Processes records in order, as many as hold, in as few transactions as possible.
@@ -225,11 +268,23 @@ impl Engine {
         now: UnixMillis,
         id: ChannelId,
         mut records: Vec<Record>,
+        pushed: bool,
     ) -> Result<(), Error> {
         while !records.is_empty() {
             let (done, stop) = self.take_batch(id, &records, false)?;
             let Some(stop) = stop else { break };
             records.drain(..done);
+            if pushed && let Stop::Fork(kind, why) | Stop::Message(kind, why) = &stop {
+                // Nobody signed for what is pushed. What the log has is read before it counts.
+                let (seq, kind) = (records[0].seq, *kind);
+                if let Some(channel) = self.channels.get_mut(&id) {
+                    channel.suspect = Some((seq, kind));
+                }
+                let what = format!("record {} as pushed does not hold: {why}", seq.0);
+                self.alarm(Some(id), kind, what);
+                self.read_on(id);
+                break;
+            }
             match stop {
                 Stop::Fatal(error) => return Err(error),
                 Stop::Ledger(named) => {
@@ -243,19 +298,13 @@ impl Engine {
                     if let Some(channel) = self.channels.get_mut(&id) {
                         channel.stuck = true;
                     }
-                    self.alarm(
-                        Some(id),
-                        kind,
-                        format!("the channel cannot be followed: {why}"),
-                    );
+                    let what = format!("the channel cannot be followed: {why}");
+                    self.alarm_unless_told(id, records[0].seq, kind, what);
                     break;
                 }
                 Stop::Message(kind, why) => {
-                    self.alarm(
-                        Some(id),
-                        kind,
-                        format!("message {} is left out: {why}", records[0].seq.0),
-                    );
+                    let what = format!("message {} is left out: {why}", records[0].seq.0);
+                    self.alarm_unless_told(id, records[0].seq, kind, what);
                     self.take_batch(id, &records[..1], true)?;
                     records.drain(..1);
                 }
@@ -268,6 +317,15 @@ impl Engine {
             self.plan_fence(now, id)
         } else {
             Ok(())
+        }
+    }
+
+    /// Once, for a record that was pushed and then read.
+    fn alarm_unless_told(&mut self, id: ChannelId, seq: Seq, kind: AlarmKind, what: String) {
+        let channel = self.channels.get_mut(&id);
+        let told = channel.and_then(|channel| channel.suspect.take());
+        if told != Some((seq, kind)) {
+            self.alarm(Some(id), kind, what);
         }
     }
 
@@ -516,6 +574,12 @@ impl Engine {
             step.commits = true;
             return Ok(());
         }
+        if self.store.message_of(record.client_id)?.is_some() {
+            return Err(Stop::Message(
+                AlarmKind::ReplayedMessage,
+                REPLAYED.to_owned(),
+            ));
+        }
         let queued = self.store.outgoing(record.client_id)?;
         let Some((queued, sealed)) =
             queued.and_then(|row| row.sealed.clone().map(|sealed| (row, sealed)))
@@ -649,6 +713,10 @@ impl Engine {
                 Ok(())
             }
             Err(GroupError::Judged(JudgeError::LedgerAhead { named })) => Err(Stop::Ledger(named)),
+            Err(GroupError::Used) => Err(Stop::Message(
+                AlarmKind::ReplayedMessage,
+                REPLAYED.to_owned(),
+            )),
             Err(GroupError::Judged(error @ JudgeError::OtherLedger { .. })) => {
                 let why = error.to_string();
                 Err(match is_commit(&record.bytes) {

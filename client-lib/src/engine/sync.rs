@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind};
 const WRONG_KEY: &str = "the server's key is not the one that the Board's ledger names";
 /// Refill when fewer key packages than this are on the server.
 const KEY_PACKAGES_LOW: u32 = 8;
-/// How long a channel waits before it asks again for statements that the server denies.
+/// How long before statements are asked for again that the server denies or keeps back.
 const WITHHELD_MS: u64 = 5_000;
 
 impl Engine {
@@ -65,6 +65,8 @@ impl Engine {
             channel.look_for_missing = true;
             channel.not_before = UnixMillis(0);
             channel.needs_ledger = None;
+            // The next connection may be with a server that tells the truth.
+            channel.stuck = false;
             channel.heads.forget_asked();
         }
     }
@@ -139,7 +141,19 @@ impl Engine {
         if own.seq < head.seq {
             if got_some {
                 self.read_ledger();
+            } else {
+                let (named, own) = (head.seq.0, own.seq.0);
+                let what =
+                    format!("the server says that it has {named} statements and gives {own}");
+                self.alarm(None, AlarmKind::LedgerWithheld, what);
+                self.ledger_at = Some(now.plus(WITHHELD_MS));
             }
+            return Ok(());
+        }
+        if own.seq > head.seq {
+            let what = "the server's ledger became shorter than it was";
+            let error = Error::new(ErrorKind::Trust, what);
+            self.distrust(AlarmKind::LedgerRolledBack, error);
             return Ok(());
         }
         if own.seq == head.seq && own.hash != head.hash {

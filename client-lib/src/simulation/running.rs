@@ -1,6 +1,6 @@
 //! Letting the world run, and looking at what came of it.
 
-use plenary_proto::ids::{ChannelId, ClientId, DeviceId, MemberId, Seq};
+use plenary_proto::ids::{ChannelId, ClientId, DeviceId, LedgerHead, MemberId, Seq};
 
 use super::{Dice, MemberKeys, Party, Passing, passphrase, world::World};
 use crate::{
@@ -12,8 +12,12 @@ use crate::{
 
 impl World {
     /// Runs until nothing moves at this moment.
+    ///
+    /// # Panics
+    /// If that never happens: engines that keep each other or the server busy without end.
     pub fn settle(&mut self) {
-        loop {
+        for round in 0.. {
+            assert!(round < 20_000, "the world does not come to rest");
             let mut moved = false;
             for index in 0..self.parties.len() {
                 moved |= self.step(index);
@@ -134,6 +138,12 @@ impl World {
     pub fn devices_in(&mut self, index: usize, channel: ChannelId) -> Vec<DeviceId> {
         let engine = &mut self.parties[index].engine;
         engine.devices_in(channel).unwrap_or_default()
+    }
+
+    /// How far a party has verified the ledger.
+    pub fn ledger_of(&self, index: usize) -> LedgerHead {
+        let engine = &self.parties[index].engine;
+        engine.read_ledger_with(|ledger| ledger.head())
     }
 
     /// How many messages of a party wait to be sent.

@@ -1,6 +1,10 @@
 //! A network of some members with one device each, three of them the Board.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use plenary_certs::{
@@ -101,7 +105,12 @@ pub(crate) fn passphrase() -> SecretString {
 impl World {
     /// Nobody is connected yet. The same seed gives the same world.
     pub fn new(seed: u64, members: usize) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        // In memory where there is such a folder: nothing here has to outlive the process.
+        let memory = Path::new("/dev/shm");
+        let folder = match memory.is_dir() {
+            true => tempfile::tempdir_in(memory).unwrap(),
+            false => tempfile::tempdir().unwrap(),
+        };
         let dice = Dice::new(seed);
         let now = UnixMillis(1_800_000_000_000);
         let server = dice.key();

@@ -82,6 +82,9 @@ pub(crate) enum GroupError {
     /// Somebody in the group is not to be relied on now.
     #[error("device {0} is from beyond what the last heartbeat vouched for")]
     Beyond(DeviceId),
+    /// The key of this message was used: it was opened before.
+    #[error("opened before")]
+    Used,
     /// There is no such group here.
     #[error("this device holds no state of the channel")]
     Missing,
@@ -92,6 +95,7 @@ impl From<MlsError> for GroupError {
         match (JudgeError::inside(&error), &error) {
             (Some(word), _) => Self::Judged(word.clone()),
             (None, MlsError::InvalidEpoch) => Self::OtherEpoch,
+            (None, MlsError::KeyMissing(_)) => Self::Used,
             (None, MlsError::GroupNotFound) => Self::Missing,
             (None, _) => Self::Invalid(format!("MLS: {error}")),
         }

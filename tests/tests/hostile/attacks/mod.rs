@@ -1,0 +1,81 @@
+//! The attacks by name. Each is a test `hostile_NAME`; the table in `HOSTILE.md` lists them all.
+
+mod control;
+mod groups;
+mod ledger;
+mod messages;
+
+use crate::trial::over_seeds;
+
+macro_rules! attacks {
+    ($($file:ident :: $name:ident,)+) => {
+        /// Every attack.
+        pub const NAMES: &[&str] = &[$(stringify!($name),)+];
+
+        $(
+            #[test]
+            fn $name() {
+                over_seeds(stringify!($name), $file::$name);
+            }
+        )+
+    };
+}
+
+attacks! {
+    control::hostile_control,
+    ledger::hostile_forged_statement,
+    ledger::hostile_ghost_member,
+    ledger::hostile_replayed_statement,
+    ledger::hostile_retired_root,
+    ledger::hostile_swapped_device_keys,
+    ledger::hostile_device_vouched_by_stolen,
+    ledger::hostile_ledger_kept_back,
+    ledger::hostile_withheld_revocation,
+    ledger::hostile_rolled_back_ledger,
+    ledger::hostile_other_ledger_at_hello,
+    ledger::hostile_wrong_server_key,
+    ledger::hostile_other_network,
+    ledger::hostile_split_ledger,
+    groups::hostile_ghost_device,
+    groups::hostile_ghost_key,
+    groups::hostile_ghost_enters,
+    groups::hostile_external_commit_into_granted,
+    groups::hostile_external_commit_into_direct,
+    groups::hostile_add_by_non_owner,
+    groups::hostile_add_by_non_owner_in_direct,
+    groups::hostile_remove_by_non_owner,
+    groups::hostile_commit_by_revoked,
+    groups::hostile_external_commit_by_revoked,
+    groups::hostile_commit_leaves_revoked,
+    groups::hostile_two_commits_in_one_epoch,
+    groups::hostile_commit_for_another_channel,
+    groups::hostile_bad_path_secrets,
+    groups::hostile_wrong_tags,
+    groups::hostile_rewritten_commit,
+    groups::hostile_proposal_by_reference,
+    groups::hostile_proposal_from_outside,
+    groups::hostile_group_changes_itself,
+    groups::hostile_commit_goes_back,
+    groups::hostile_commit_names_another_ledger,
+    groups::hostile_commit_names_ledger_to_come,
+    messages::hostile_dropped_message,
+    messages::hostile_withheld_message,
+    messages::hostile_rewritten_message,
+    messages::hostile_cut_message,
+    messages::hostile_record_claims_another_sender,
+    messages::hostile_record_with_another_mark,
+    messages::hostile_record_with_another_time,
+    messages::hostile_reordered_messages,
+    messages::hostile_doubled_frames,
+    messages::hostile_replayed_message,
+    messages::hostile_replayed_to_its_sender,
+    messages::hostile_message_moved_to_another_channel,
+    messages::hostile_invented_message,
+    messages::hostile_acknowledged_without_storing,
+    messages::hostile_acknowledged_elsewhere,
+    messages::hostile_head_not_signed,
+    messages::hostile_rolled_back_channel,
+    messages::hostile_trimmed_too_early,
+    messages::hostile_envelope_of_another,
+    messages::hostile_content_is_noise,
+}

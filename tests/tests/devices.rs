@@ -7,10 +7,12 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use common::{Room, texts};
 use plenary_client::{
-    Client, DeviceChange, Error, ErrorKind, Event, Events, LinkCode, Linking, PendingLink, Reason,
-    Standing, content::Draft, ids::DeviceId,
+    Admission, Capacity, Client, DeviceChange, EntryRule, Error, ErrorKind, Event, Events, Joining,
+    LinkCode, Linking, NewChannel, PendingLink, Reason, Requested, Standing,
+    content::Draft,
+    ids::{ChannelId, DeviceId},
 };
-use plenary_tests::harness::{PATIENCE, passphrase};
+use plenary_tests::harness::{PATIENCE, passphrase, person};
 
 /// Waits for an event.
 async fn hear<T>(events: &mut Events, wanted: impl Fn(Event) -> Option<T>) -> Result<T> {
@@ -65,7 +67,13 @@ struct Phone {
 }
 
 async fn entered(client: &Client, room: &Room) -> Result<()> {
-    tokio::time::timeout(PATIENCE, client.entered(room.channel)).await??;
+    in_channel(client, room.channel).await
+}
+
+async fn in_channel(client: &Client, channel: ChannelId) -> Result<()> {
+    tokio::time::timeout(PATIENCE, client.entered(channel))
+        .await
+        .with_context(|| format!("{client:?} does not get into {channel:?}"))??;
     Ok(())
 }
 
@@ -248,10 +256,10 @@ async fn a_linking_code_alone_admits_nobody() -> Result<()> {
         .unwrap_err();
     assert_eq!(wrong.kind(), ErrorKind::Input);
     let code = laptop.link().await?;
-    let joining = plenary_client::Joining {
+    let joining = Joining {
         invitation: code.code.clone(),
-        person: plenary_tests::harness::person("Thief", "Nowhere"),
-        capacity: plenary_client::Capacity::Member,
+        person: person("Thief", "Nowhere"),
+        capacity: Capacity::Member,
         nominated_by: String::new(),
         reason: String::new(),
         member: None,
@@ -347,5 +355,109 @@ async fn what_a_stolen_device_linked_falls_with_it() -> Result<()> {
         anyhow::Ok(())
     };
     tokio::time::timeout(PATIENCE, wait).await??;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_lost_all_devices_comes_back_as_the_same_member() -> Result<()> {
+    let mut room = Room::of(3).await?;
+    let member = room.members[1].id;
+    let task_force = NewChannel {
+        rule: EntryRule::Granted,
+        ..NewChannel::open("task force", "closed")
+    };
+    room.network
+        .decide(vec![Requested::Channel(task_force)])
+        .await?;
+    let granted = room.client(0)?.channel("task force").await?.id;
+    let grant = Requested::Grant {
+        channel: granted,
+        member,
+    };
+    room.network.decide(vec![grant]).await?;
+    let (founder, lost, friend) = (room.client(0)?, room.client(1)?, room.client(2)?);
+    founder.enter(granted).await?;
+    let direct = lost.direct(vec![room.members[2].id]).await?;
+    let old = Phone::link(&room, lost, "phone").await?;
+    for client in [lost, &old.client] {
+        in_channel(client, granted).await?;
+        in_channel(client, direct).await?;
+    }
+    in_channel(friend, direct).await?;
+    let devices = [lost.device(), old.client.device()];
+    old.client.close().await;
+    room.members[1].leave().await?;
+    let (founder, friend) = (room.client(0)?, room.client(2)?);
+
+    // Somebody asks in the member's name: the Board sees whose, and cannot admit by mistake.
+    let joining = Joining {
+        invitation: founder.invite().await?,
+        person: person("Member 1", "Portugal"),
+        capacity: Capacity::Member,
+        nominated_by: String::new(),
+        reason: "bag stolen".to_owned(),
+        member: Some(member),
+    };
+    let builder = Client::builder(room.home.path().join("again"), passphrase());
+    let fingerprint = builder.join(&joining).await?;
+    let open = founder.admission_requests().await?;
+    let asked = open
+        .iter()
+        .find(|one| one.fingerprint == fingerprint)
+        .context("nobody asks")?;
+    assert_eq!(asked.claims.as_deref(), Some("Member 1, Portugal"));
+    let invitation = asked.invitation;
+    let admit = founder
+        .board_request(vec![Requested::Admit(invitation)])
+        .await;
+    let refused = admit.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Input);
+    assert!(refused.to_string().contains("readmit"), "{refused}");
+    assert_eq!(builder.admission().await?, Admission::Waiting);
+
+    // In words, for who signs.
+    let request = founder
+        .board_request(vec![Requested::Readmit(invitation)])
+        .await?;
+    let words = format!("{:?}", founder.describe(&request).await?);
+    assert!(words.contains("Member 1, Portugal"), "{words}");
+    assert!(words.contains(&fingerprint), "{words}");
+    for device in devices {
+        assert!(words.contains(&device.to_string()), "{words}");
+    }
+    room.network
+        .decide(vec![Requested::Readmit(invitation)])
+        .await?;
+    assert_eq!(builder.admission().await?, Admission::Admitted);
+    let client = builder.open().await?;
+    client.online(PATIENCE).await?;
+    assert_eq!(client.member(), member);
+
+    // Grant and direct channel hold: the owner adds, and the friend adds the owner.
+    for channel in [granted, direct] {
+        in_channel(&client, channel).await?;
+        let said = client
+            .send(channel, Draft::text("back"))
+            .await?
+            .delivered()
+            .await?;
+        let reader = if channel == direct { friend } else { founder };
+        let all = common::read(reader, channel, said).await?;
+        let last = all.last().context("nothing")?;
+        assert_eq!((last.text(), last.member), (Some("back"), member));
+    }
+    let members = founder.find_member("Member 1").await?;
+    let live: Vec<_> = members
+        .devices
+        .iter()
+        .filter(|(_, standing)| *standing == Standing::Live)
+        .map(|(device, _)| *device)
+        .collect();
+    assert_eq!(live, [client.device()]);
+    let outside = room.members[1].come_back().await?.online(PATIENCE).await;
+    assert_eq!(
+        outside.map_err(|error| error.kind()),
+        Err(ErrorKind::Unauthenticated)
+    );
     Ok(())
 }

@@ -26,7 +26,7 @@ use mls_rs_core::{
     identity::{CredentialType, IdentityProvider, MemberValidationContext, SigningIdentity},
     time::MlsTime,
 };
-use plenary_proto::ids::{DeviceId, LedgerHead, LedgerSeq, MemberId, UnixMillis};
+use plenary_proto::ids::{ChannelId, DeviceId, LedgerHead, LedgerSeq, MemberId, UnixMillis};
 
 use super::{
     auth_data::AuthData,
@@ -286,6 +286,24 @@ pub fn entry(
     }
 }
 
+/// Whether one member may add a device of another, or of their own, as of a ledger prefix: by the
+/// owner, of the owner, of a member with a GRANT; in a direct channel also a sibling, since nobody
+/// new reads along. An open channel anybody may enter.
+pub fn may_add(
+    ledger: &Ledger,
+    at: LedgerSeq,
+    channel: ChannelId,
+    (owner, rule): (MemberId, Rule),
+    adder: MemberId,
+    added: MemberId,
+) -> bool {
+    rule == Rule::Open
+        || adder == owner
+        || added == owner
+        || ledger.granted(channel, added, at)
+        || (matches!(rule, Rule::Direct { .. }) && added == adder)
+}
+
 impl IdentityProvider for Judge {
     type Error = JudgeError;
 
@@ -523,10 +541,18 @@ impl Committer {
         for add in proposals.add_proposals() {
             let device = device_of(add.proposal.signing_identity()).ok_or(JudgeError::NoDevice)?;
             let member = ledger.device(device).map(|known| known.member);
-            let belongs = member.is_some_and(|member| {
-                member == owner || ledger.granted(context.channel, member, basis.seq)
+            let may = member.is_some_and(|member| {
+                let entry = (owner, rule);
+                may_add(
+                    ledger,
+                    basis.seq,
+                    context.channel,
+                    entry,
+                    self.member,
+                    member,
+                )
             });
-            if rule != Rule::Open && self.member != owner && !belongs {
+            if !may {
                 return Err(JudgeError::NotAllowed {
                     device: self.device,
                     what: "add another",

@@ -22,7 +22,7 @@ use super::{
     auth_data::AuthData,
     context::{self, ChannelContext, Rule},
     credential::device_of,
-    judge::{Basis, Judge, JudgeError, LedgerHandle, check_ledger, entry, not_live},
+    judge::{Basis, Judge, JudgeError, LedgerHandle, check_ledger, entry, may_add, not_live},
     suite::{HYBRID, PlenaryCrypto, crypto_provider},
 };
 use crate::cbor::{self, Cbor, CborError, Writer, array};
@@ -409,17 +409,16 @@ impl ObservedGroup {
     fn may_still_add(&self, sender: DeviceId, added: &[DeviceId]) -> bool {
         self.judge.ledger().read(|ledger| {
             let at = ledger.head().seq;
-            let Ok((owner, rule)) = entry(&self.context, ledger, at) else {
+            let member = |device| ledger.device(device).map(|device| device.member);
+            let (Ok(entry), Some(adder)) = (entry(&self.context, ledger, at), member(sender))
+            else {
                 return false;
             };
-            let member = |device| ledger.device(device).map(|device| device.member);
-            rule == Rule::Open
-                || member(sender) == Some(owner)
-                || added.iter().all(|device| {
-                    member(*device).is_some_and(|member| {
-                        member == owner || ledger.granted(self.context.channel, member, at)
-                    })
-                })
+            let channel = self.context.channel;
+            added.iter().all(|device| {
+                member(*device)
+                    .is_some_and(|added| may_add(ledger, at, channel, entry, adder, added))
+            })
         })
     }
 

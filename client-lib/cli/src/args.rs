@@ -3,7 +3,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use plenary_client::{Capacity, EntryRule, Label, ids::UnixMillis};
+use plenary_client::{
+    Capacity, EntryRule, Label,
+    ids::{MemberId, UnixMillis},
+};
 
 use crate::{exit::CODES, output::Color, time};
 
@@ -263,6 +266,7 @@ Examples:
   plenary join 'plenary:...' --name 'Bob Brown' --state Ruritania --language fr
   plenary join - --name Bob --state Ruritania < invitation.txt
   plenary join --wait          (the request is made already: wait for the Board)
+  plenary join 'plenary:...' --member 0a3f... --name Bob --state Ruritania    (all devices lost)
 
 Read the fingerprint to whoever invited you, by telephone: the Board compares it.")]
 pub(crate) struct JoinArgs {
@@ -298,6 +302,10 @@ pub(crate) struct JoinArgs {
     /// For somebody on the Board: the public half of their Board key.
     #[arg(long, value_name = "FILE.pub")]
     pub(crate) board_key: Option<PathBuf>,
+    /// For a member who has lost all devices: their member id, as a colleague reads it from
+    /// `plenary members --json`. The Board looks at them again; the place, grants and channels stay.
+    #[arg(long, value_name = "ID", conflicts_with = "board_key")]
+    pub(crate) member: Option<MemberId>,
     /// Wait until the Board has decided; for ever, unless --timeout is given.
     #[arg(long)]
     pub(crate) wait: bool,

@@ -13,7 +13,7 @@
 //! | `network submit` | `founded` |
 //! | `invite` | `invitation` |
 //! | `join` | `fingerprint`; then with `--wait` a line with `admission` |
-//! | `requests` | `invitation`, `fingerprint`, `member`, `device`, `name`, `state`, `languages`, `expertise`, `capacity`, `nominated_by`, `reason` |
+//! | `requests` | `invitation`, `fingerprint`, `member`, `device`, `claims` (the name of the member they say to be already), `name`, `state`, `languages`, `expertise`, `capacity`, `nominated_by`, `reason` |
 //! | `board keygen` | `key`, `public`, `member`, `public_key` |
 //! | `board request`, `board show` | `statements` (in words), `request` |
 //! | `board sign` | `signature`, `member`, `statements` (how many) |

@@ -147,7 +147,25 @@ impl Client {
                 engine.say_as_device(Body::Device(body), now)
             })
             .await?;
-        self.submit_statement(statement).await
+        self.submit_statement(statement).await?;
+        self.hand_roster_keys(device).await
+    }
+
+    /// Seals the roster keys to a device that this one vouches for: what the fallen one had sealed
+    /// opens no more.
+    pub(super) async fn hand_roster_keys(&self, device: DeviceId) -> Result<(), Error> {
+        let shelf = self
+            .driver
+            .run(move |engine, _| engine.shelf(&[device], &[]))
+            .await?;
+        for entry in shelf {
+            match self.driver.call(Request::PutSealed(vec![entry])).await {
+                // It has one by the Board.
+                Err(error) if error.kind() == ErrorKind::Refused => {}
+                other => other.map(drop)?,
+            }
+        }
+        Ok(())
     }
 
     /// What was said of this member's devices, by others than this one, since the owner last looked:

@@ -192,18 +192,7 @@ impl Client {
 
     /// Roster keys on the server's shelf, the rest in the answer; all of it sealed to the new device.
     async fn hand_over(&self, code: &Code, asked: &LinkRequest) -> Result<(), Error> {
-        let device = asked.device;
-        let shelf = self
-            .driver
-            .run(move |engine, _| engine.shelf(&[device], &[]))
-            .await?;
-        for entry in shelf {
-            match self.driver.call(Request::PutSealed(vec![entry])).await {
-                // It has this one: from before an interruption.
-                Err(error) if error.kind() == ErrorKind::Refused => {}
-                other => other.map(drop)?,
-            }
-        }
+        self.hand_roster_keys(asked.device).await?;
         let (code, asked, link) = (code.clone(), asked.clone(), code.id());
         let answer = self
             .driver

@@ -103,7 +103,8 @@ pub struct Joining {
     pub nominated_by: String,
     /// Why.
     pub reason: String,
-    /// Set for somebody on the Board: the member named in their Board key file.
+    /// Set for somebody on the Board: the member named in their Board key file. And for somebody
+    /// who has lost all devices: the member that they are.
     pub member: Option<MemberId>,
 }
 

@@ -22,6 +22,8 @@ use crate::{
 const TURN_MS: u64 = 200;
 /// Between one device's turn to add and the next one's, where no device of the owner is there.
 const ADD_TURN_MS: u64 = 1_000;
+/// So many turns the owner's devices have before a member's own add a sibling.
+const OWNER_TURNS: u64 = 5;
 /// Devices added by one commit: without a path each costs its key package only.
 const BATCH: usize = 50;
 
@@ -146,7 +148,8 @@ impl Engine {
     ///
     /// The owner's devices add whoever is entitled. Where none of them is inside (the owner came
     /// back from a suspension, or the channel was given to somebody new), the others add the owner
-    /// and those with a GRANT, one after another: a channel without its owner heals.
+    /// and those with a GRANT, one after another: a channel without its owner heals. Where one is
+    /// inside but does not come (it is offline), a member's devices add their siblings.
     fn missing(&mut self, now: UnixMillis, id: ChannelId) -> Result<(Vec<DeviceId>, u64), Error> {
         let wanted = self.direct_members(id)?;
         let member = self.identity.member();
@@ -166,9 +169,7 @@ impl Engine {
             let owner_inside = inside
                 .iter()
                 .any(|device| of(*device) == Some(owner) && live(*device));
-            if !owns && owner_inside {
-                return (Vec::new(), 0);
-            }
+            let siblings_only = !owns && owner_inside;
             let entitled = |of_member| match rule {
                 Rule::Granted => ledger.granted(id, of_member, at),
                 Rule::Direct { .. } => {
@@ -179,10 +180,17 @@ impl Engine {
                 }
                 Rule::Open => false,
             };
-            let missing = ledger
-                .devices()
+            let candidates: Vec<_> = match siblings_only {
+                true => ledger.devices_of(member).collect(),
+                false => ledger.devices().collect(),
+            };
+            let missing = candidates
+                .into_iter()
                 .filter(|device| !inside.contains(&device.id))
-                .filter(|device| device.member == owner || entitled(device.member))
+                .filter(|device| match siblings_only {
+                    true => rule != Rule::Granted || ledger.granted(id, member, at),
+                    false => device.member == owner || entitled(device.member),
+                })
                 .filter(|device| live(device.id))
                 .filter(|device| horizon.accepts(ledger, device.id, now))
                 .map(|device| device.id)
@@ -190,6 +198,12 @@ impl Engine {
                 .collect();
             let turn = if owns {
                 0
+            } else if siblings_only {
+                let mut siblings = inside
+                    .iter()
+                    .copied()
+                    .filter(|one| of(*one) == Some(member));
+                OWNER_TURNS + siblings.position(|one| one == own).unwrap_or(0) as u64
             } else {
                 turn(
                     inside.iter().copied().filter(|one| live(*one)),

@@ -23,6 +23,7 @@ mod board;
 mod dice;
 mod keys;
 mod line;
+mod linking;
 mod queues;
 mod running;
 mod wire;

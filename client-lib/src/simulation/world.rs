@@ -64,7 +64,7 @@ impl Party {
 
 /// A network of some members with one device each, three of them the Board.
 pub struct World {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     /// The honest server.
     pub network: Arc<Network>,
     pub(crate) hub: Arc<Queues>,
@@ -156,7 +156,7 @@ impl World {
             parties.push(Party::new(Engine::open(store, random).unwrap(), path));
         }
         let mut world = Self {
-            _folder: folder,
+            folder,
             network,
             hub,
             items,
@@ -180,13 +180,18 @@ impl World {
     #[cfg(test)]
     pub(crate) fn another(&mut self, identity: &Identity) -> usize {
         let index = self.parties.len();
-        let path = self._folder.path().join(format!("another-{index}"));
+        let path = self.folder().join(format!("another-{index}"));
         let store = Store::create_cheaply(&path, &passphrase()).unwrap();
         store.put_identity(identity).unwrap();
         let random = Box::new(self.dice.split(500 + index as u64));
         let engine = Engine::open(store, random).unwrap();
         self.parties.push(Party::new(engine, path));
         index
+    }
+
+    /// Where the profiles are.
+    pub(super) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     /// Everybody is connected and has what there is.

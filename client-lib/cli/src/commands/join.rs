@@ -42,7 +42,8 @@ async fn ask(context: &Context, invitation: String, args: JoinArgs) -> Result<Bu
     let member = board_key
         .map(paths::board_person)
         .transpose()?
-        .map(|person| person.member);
+        .map(|person| person.member)
+        .or(args.member);
     let joining = Joining {
         invitation: invitation.trim().to_owned(),
         person: Person {

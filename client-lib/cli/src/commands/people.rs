@@ -40,7 +40,8 @@ pub(super) async fn requests(context: &Context) -> Result<(), Failure> {
         "Nobody waits."
     } else {
         "Compare each fingerprint by voice. Next:\n  \
-         plenary board request admit INVITATION --out FILE"
+         plenary board request admit INVITATION --out FILE\n\
+         For who says to be a member already: plenary board request readmit"
     });
     session.finish().await
 }
@@ -53,6 +54,7 @@ fn request_json(one: &PendingAdmission) -> Value {
         "fingerprint": one.fingerprint,
         "member": request.member.to_string(),
         "device": request.device.to_string(),
+        "claims": one.claims,
         "name": person.map(|person| &person.name),
         "state": person.map(|person| &person.state),
         "languages": person.map(|person| &person.languages),
@@ -71,14 +73,15 @@ fn request_lines(mut line: Line, one: &PendingAdmission) -> Line {
             .plain(", ")
             .plain(&person.state);
     }
-    line = line
-        .plain(", asks to be ")
-        .plain(match request.capacity {
-            Capacity::Member => "a member",
-            Capacity::Expert => "an expert",
-            Capacity::Observer => "an observer",
-        })
-        .end();
+    line = match (&one.claims, request.capacity) {
+        (Some(name), _) => line
+            .plain(", says to be a member already, all devices lost: ")
+            .add(Style::Bold, name),
+        (None, Capacity::Member) => line.plain(", asks to be a member"),
+        (None, Capacity::Expert) => line.plain(", asks to be an expert"),
+        (None, Capacity::Observer) => line.plain(", asks to be an observer"),
+    }
+    .end();
     let facts = [
         ("invitation", one.invitation.to_string()),
         ("fingerprint", one.fingerprint.clone()),

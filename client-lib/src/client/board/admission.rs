@@ -3,11 +3,17 @@
 use plenary_certs::{
     admission::{AdmissionRequest, Application, fingerprint},
     invitation::{Invitation, Sealed, Secret},
+    ledger::Subject,
 };
-use plenary_proto::{ids::InvitationId, limits, reply::Reply, request::Request};
+use plenary_proto::{
+    ids::{InvitationId, MemberId},
+    limits,
+    reply::Reply,
+    request::Request,
+};
 use ring::rand::SystemRandom;
 
-use super::input;
+use super::{input, known_name};
 use crate::{
     client::Client,
     engine::Engine,
@@ -24,6 +30,9 @@ pub struct PendingAdmission {
     pub request: AdmissionRequest,
     /// Of the device's keys, to be compared by voice.
     pub fingerprint: String,
+    /// The member, by name, that they say to be and that the ledger knows: they have lost all their
+    /// devices, or want another's place. `None`: somebody new.
+    pub claims: Option<String>,
     /// The request as it goes to the Board.
     pub application: Application,
 }
@@ -87,6 +96,7 @@ impl Client {
                             invitation: waiting.invitation,
                             fingerprint: fingerprint(&application.request().keys),
                             request: application.request().clone(),
+                            claims: claims(engine, application.request().member),
                             application,
                         }),
                         Err(error) => {
@@ -128,6 +138,15 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// The name of a member that the ledger knows.
+fn claims(engine: &Engine, member: MemberId) -> Option<String> {
+    let known = engine.read_ledger_with(|ledger| ledger.member(member).is_some());
+    known.then(|| {
+        let name = known_name(engine, Subject::Member(member));
+        name.unwrap_or_else(|| format!("member {member}"))
+    })
 }
 
 fn secret_key(invitation: InvitationId) -> String {

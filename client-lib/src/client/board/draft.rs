@@ -6,13 +6,13 @@ use plenary_certs::{
     admission::Application,
     board::{self, moment},
     ledger::{
-        Admit, Body, Capacity, ChannelBody, DeviceBody, Grant, RECOVERY_WAIT_MS, Recover,
+        Admit, Body, Capacity, ChannelBody, DeviceBody, Grant, RECOVERY_WAIT_MS, Reason, Recover,
         RecoverStep, Resume, Revoke, Server, Subject, Suspend, Target, Voucher,
     },
     mls::suite::{CLASSICAL, HYBRID},
     profile::{ChannelProfile, Profile, SaltedProfile},
 };
-use plenary_proto::ids::{ChannelId, MemberId, UnixMillis};
+use plenary_proto::ids::{ChannelId, DeviceId, MemberId, UnixMillis};
 use ring::rand::SystemRandom;
 
 use super::{ChannelChange, PendingAdmission, PolicyChange, Requested, input};
@@ -101,10 +101,11 @@ impl Draft<'_> {
                 let asked = self.find(invitation)?;
                 return self.admit(&asked, Some(ends));
             }
-            Requested::Device(invitation) => {
+            Requested::Readmit(invitation) => {
                 let asked = self.find(invitation)?;
-                return self.device(&asked);
+                return self.readmit(&asked);
             }
+            Requested::Vouch(device) => self.vouch_for(device)?,
             Requested::Renew {
                 member,
                 capacity,
@@ -169,6 +170,17 @@ impl Draft<'_> {
 
     fn admit(&mut self, asked: &PendingAdmission, ends: Option<UnixMillis>) -> Result<(), Error> {
         let request = &asked.request;
+        // Or somebody would take another's place by asking in their name.
+        if let Some(name) = &asked.claims {
+            return Err(Error::new(
+                ErrorKind::Input,
+                format!(
+                    "whoever asked by invitation {} says to be {name}, who is a member already: \
+                     compare by voice, then `board request readmit`",
+                    asked.invitation
+                ),
+            ));
+        }
         self.bodies.push(Body::Admit(Admit {
             member: request.member,
             capacity: request.capacity,
@@ -180,10 +192,10 @@ impl Draft<'_> {
         Ok(())
     }
 
-    fn device(&mut self, asked: &PendingAdmission) -> Result<(), Error> {
+    /// The old devices go first: they count among those that a member may have.
+    fn readmit(&mut self, asked: &PendingAdmission) -> Result<(), Error> {
         let member = asked.request.member;
-        let known = |ledger: &plenary_certs::ledger::Ledger| ledger.member(member).is_some();
-        if !self.engine.read_ledger_with(known) {
+        if asked.claims.is_none() {
             return Err(Error::new(
                 ErrorKind::Input,
                 format!(
@@ -192,9 +204,38 @@ impl Draft<'_> {
                 ),
             ));
         }
-        self.profiles.push(asked.request.profile.clone());
+        let old: Vec<_> = self.engine.read_ledger_with(|ledger| {
+            let devices = ledger.devices_of(member).map(|device| device.id);
+            let open = |device: &DeviceId| ledger.revoked_at(Target::Device(*device)).is_none();
+            devices.filter(open).collect()
+        });
+        self.bodies.extend(old.into_iter().map(|device| {
+            Body::Revoke(Revoke {
+                target: Target::Device(device),
+                reason: Reason::Lost,
+            })
+        }));
         self.vouch(asked);
         Ok(())
+    }
+
+    fn vouch_for(&self, device: DeviceId) -> Result<Body, Error> {
+        let known = self.engine.read_ledger_with(|ledger| {
+            let known = ledger.device(device)?;
+            Some((known.member, known.keys.clone()))
+        });
+        let (member, keys) = known.ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotFound,
+                format!("the ledger knows no device {device}: `members --json` lists them"),
+            )
+        })?;
+        Ok(Body::Device(DeviceBody {
+            device,
+            member,
+            voucher: Voucher::Board,
+            keys,
+        }))
     }
 
     fn vouch(&mut self, asked: &PendingAdmission) {

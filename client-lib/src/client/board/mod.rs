@@ -75,7 +75,7 @@ impl Client {
         let wants_admission = asked.iter().any(|one| {
             matches!(
                 one,
-                Requested::Admit(_) | Requested::AdmitUntil(..) | Requested::Device(_)
+                Requested::Admit(_) | Requested::AdmitUntil(..) | Requested::Readmit(_)
             )
         });
         let open = if wants_admission {

@@ -77,9 +77,13 @@ pub enum Requested {
         /// Until when; `None` without an end, an expert for a year.
         ends: Option<UnixMillis>,
     },
-    /// Accept the device of somebody who asked by this invitation and is a member already: all
-    /// their devices were lost, and the Board has looked at them again.
-    Device(InvitationId),
+    /// Take back whoever asked by this invitation and is a member already: all their devices were
+    /// lost, and the Board has looked at them again. Accepts the new device, and revokes all others
+    /// of the member.
+    Readmit(InvitationId),
+    /// Vouch for a device that the ledger knows, for instance because the one that linked it was
+    /// revoked.
+    Vouch(DeviceId),
     /// Open a channel, owned by this member.
     Channel(NewChannel),
     /// Change a channel's name, purpose or ceiling.

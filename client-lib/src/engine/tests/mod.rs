@@ -3,6 +3,7 @@
 mod certificate;
 mod clean_break;
 mod custody;
+mod devices;
 mod heartbeat;
 mod revocations;
 mod views;

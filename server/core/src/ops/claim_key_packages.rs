@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use plenary_certs::{ledger::Ledger, mls::context::Rule};
+use plenary_certs::{
+    ledger::Ledger,
+    mls::{context::Rule, judge::may_add},
+};
 use plenary_proto::{
     ids::{ChannelId, DeviceId, MemberId, UnixMillis},
     reply::{Push, Reply},
@@ -38,13 +41,13 @@ pub(crate) async fn run(
     }
     let group = group_of(network, channel, caller.device()).await?;
     let rule = group.observed.rule();
-    let allowed = network.read_ledger(|ledger| {
+    let all = network.read_ledger(|ledger| {
         devices.iter().all(|device| {
             live(ledger, *device, now)
-                .is_some_and(|member| may_add(ledger, channel, rule, caller.member(), member))
+                .is_some_and(|member| allowed(ledger, channel, rule, caller.member(), member))
         })
     });
-    if allowed != Some(true) {
+    if all != Some(true) {
         return not_allowed(
             "devices of live members are added by the channel's owner, or with a grant",
         );
@@ -64,9 +67,7 @@ pub(crate) async fn run(
     Ok(Reply::KeyPackageList(packages))
 }
 
-/// Adds are by the owner, of the owner, or of a member with a grant; an open channel anybody may
-/// enter.
-fn may_add(
+fn allowed(
     ledger: &Ledger,
     channel: ChannelId,
     rule: Rule,
@@ -74,15 +75,14 @@ fn may_add(
     added: MemberId,
 ) -> bool {
     let owner = match rule {
-        Rule::Open => return true,
         Rule::Direct { owner } => Some(owner),
-        Rule::Granted => ledger
+        Rule::Open | Rule::Granted => ledger
             .channel(channel)
             .and_then(|channel| channel.current())
             .map(|channel| channel.owner),
     };
-    owner.is_some_and(|owner| owner == adder || owner == added)
-        || ledger.granted(channel, added, ledger.head().seq)
+    let at = ledger.head().seq;
+    owner.is_some_and(|owner| may_add(ledger, at, channel, (owner, rule), adder, added))
 }
 
 async fn claim(

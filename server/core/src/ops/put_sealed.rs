@@ -2,9 +2,11 @@
 //!
 //! The Board's devices put what they like: readers check a profile by its hash, a roster key by
 //! opening it. Any other device may hand a roster key to a device of its own member that has none:
-//! that is how a second device comes to it.
+//! that is how a second device comes to it. Or replace it, if it vouches for that device and the
+//! Board does not: what a revoked device has sealed opens no more.
 
 use bytes::Bytes;
+use plenary_certs::ledger::Voucher;
 use plenary_proto::{reply::Reply, request::SealedName};
 
 use super::{is_board, not_allowed, sealed_fits, within};
@@ -30,7 +32,8 @@ pub(crate) async fn run(
         }
     }
     for (name, value) in values {
-        put(network, &name, value, all).await?;
+        let replace = all || vouches(network, caller, &name)?;
+        put(network, &name, value, replace).await?;
     }
     Ok(Reply::Done)
 }
@@ -45,6 +48,22 @@ fn own_device(network: &Network, caller: &Caller, name: &SealedName) -> Result<b
         .read_ledger(|ledger| ledger.device(*device).map(|device| device.member))
         .flatten();
     Ok(owner == Some(member))
+}
+
+/// Whether a name is the roster key of a device that the caller vouches for, and the Board does not.
+fn vouches(network: &Network, caller: &Caller, name: &SealedName) -> Result<bool, OpError> {
+    let by = Voucher::Device(caller.device()?.device());
+    let SealedName::RosterKey { device, .. } = name else {
+        return Ok(false);
+    };
+    let vouched = network.read_ledger(|ledger| {
+        let says = |one: Voucher| {
+            let mut vouchers = ledger.device(*device)?.vouchers.iter();
+            Some(vouchers.any(|(_, voucher)| *voucher == one))
+        };
+        says(by) == Some(true) && says(Voucher::Board) == Some(false)
+    });
+    Ok(vouched.unwrap_or(false))
 }
 
 async fn put(

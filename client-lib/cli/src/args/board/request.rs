@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 use plenary_client::{
     Label, Reason,
-    ids::{InvitationId, PublicKey, UnixMillis},
+    ids::{DeviceId, InvitationId, PublicKey, UnixMillis},
 };
 
 use super::{RecoverCommand, RootArgs, TargetCommand};
@@ -45,13 +45,22 @@ pub(crate) enum RequestCommand {
         #[command(flatten)]
         out: OutArgs,
     },
-    /// Accept the new device of a member who has lost all others and asked again by an invitation.
-    Device {
+    /// Take back a member who has lost all devices and asked again (plenary join --member): accepts
+    /// the new device, revokes all others. Grants and channels stay theirs.
+    Readmit {
         /// As `plenary requests` lists it.
         invitation: InvitationId,
         /// Even if no contact point has countersigned; the request says so to who signs.
         #[arg(long)]
         uncountersigned: bool,
+        #[command(flatten)]
+        out: OutArgs,
+    },
+    /// Vouch for a device that the ledger knows: the one that linked it was revoked, and it is in
+    /// honest hands.
+    Vouch {
+        /// Its id, as `plenary members --json` lists it.
+        device: DeviceId,
         #[command(flatten)]
         out: OutArgs,
     },
@@ -147,7 +156,8 @@ impl RequestCommand {
         let out = match self {
             Self::Admit { out, .. }
             | Self::Renew { out, .. }
-            | Self::Device { out, .. }
+            | Self::Readmit { out, .. }
+            | Self::Vouch { out, .. }
             | Self::Channel { out, .. }
             | Self::ChangeChannel { out, .. }
             | Self::Reassign { out, .. }

@@ -64,7 +64,8 @@ async fn asked(client: &Client, command: RequestCommand) -> Result<Vec<Requested
             }
             renewed
         }
-        RequestCommand::Device { invitation, .. } => vec![Requested::Device(invitation)],
+        RequestCommand::Readmit { invitation, .. } => vec![Requested::Readmit(invitation)],
+        RequestCommand::Vouch { device, .. } => vec![Requested::Vouch(device)],
         RequestCommand::Channel {
             name,
             purpose,

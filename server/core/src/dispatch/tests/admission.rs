@@ -262,3 +262,30 @@ fn a_device_hands_the_roster_key_to_its_member_s_new_device() {
     assert!(matches!(put(10, 100, "another"), Err(OpError::Exists(_))));
     assert_eq!(put(1, 100, "by the Board"), Ok(Reply::Done));
 }
+
+#[test]
+fn whoever_vouches_for_a_device_may_hand_it_the_roster_key_anew() {
+    let rig = Rig::new();
+    let vouch = |by: u8, n| {
+        let voucher = Voucher::Device(device_id(by));
+        let statement = rig.by_device(by, vouched(n, 10, voucher));
+        let caller = Caller::chat_for_test(device_id(by), member_id(10));
+        rig.call(&caller, Request::LedgerSubmit(vec![statement]))
+            .unwrap();
+    };
+    let put = |by, n, text| {
+        let values = vec![(roster(1, device_id(n)), bytes(text))];
+        let caller = Caller::chat_for_test(device_id(by), member_id(10));
+        rig.call(&caller, Request::PutSealed(values))
+    };
+    vouch(10, 100);
+    vouch(100, 101);
+    assert_eq!(put(100, 101, "by who is stolen"), Ok(Reply::Done));
+    assert!(matches!(put(10, 101, "anew"), Err(OpError::Exists(_))));
+    vouch(10, 101);
+    assert_eq!(put(10, 101, "anew"), Ok(Reply::Done));
+    // Not where the Board vouches: vouching, too, is easily done by a thief.
+    assert_eq!(put(100, 10, "first"), Ok(Reply::Done));
+    vouch(100, 10);
+    assert!(matches!(put(100, 10, "another"), Err(OpError::Exists(_))));
+}

@@ -95,6 +95,12 @@ pub const ITEM_CHUNKS: u32 = 1 << 16;
 /// Chunks in flight before the first must be acknowledged.
 pub const CREDIT_CHUNKS: usize = 8;
 
+/// Members that the terms of an item may name: all of a large channel.
+pub const COLLECTORS: usize = 1_000;
+
+/// Channels that an item may be handed over in.
+pub const ITEM_CHANNELS: usize = 64;
+
 /// Statements of custody countersigned at once: what one device says of one item in a day.
 pub const COUNTERSIGN: usize = 16;
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::{
     ids::{
         ChannelHead, ChannelId, ClientId, DeviceId, Digest, Epoch, InvitationId, LedgerHead,
-        NetworkId, PublicKey, RequestId, Seq, Signature, UnixMillis,
+        MemberId, NetworkId, PublicKey, RequestId, Seq, Signature, UnixMillis,
     },
     request::SealedName,
 };
@@ -215,6 +215,17 @@ pub enum Reply {
     },
     /// To `HeadAt`.
     Head(SignedHead),
+    /// To `ItemLease`.
+    ItemLease(ItemLease),
+    /// To `ItemUsage`.
+    ItemUsage {
+        /// Sealed bytes of the member's items.
+        used: u64,
+        /// How many they may be; 0: no limit but the disk.
+        quota: u64,
+        /// Sealed bytes of the largest item.
+        largest: u64,
+    },
     /// To `Countersign`.
     Countersigned {
         /// Of the sealed chunks that the server holds.
@@ -226,6 +237,21 @@ pub enum Reply {
     },
     /// To `GetHeartbeat`: the newest one, as signed; `None`: there is none.
     Heartbeat(Option<Bytes>),
+}
+
+/// How long an item is kept, and who has collected it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemLease {
+    /// It is removed then, unless held.
+    pub keep_until: UnixMillis,
+    /// Nothing removes it, by the word of its sender or the operator.
+    pub held: bool,
+    /// Members who have fetched and verified it.
+    pub collected: Vec<MemberId>,
+    /// It is removed when this many named members have; 0: no matter who.
+    pub wanted: u32,
+    /// It is removed when so many members have; 0: no matter how many.
+    pub collectors: u32,
 }
 
 /// A request for admission that waits.

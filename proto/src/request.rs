@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use crate::{
     ids::{
-        ChannelId, ClientId, DeviceId, Digest, Epoch, InvitationId, ItemId, LedgerSeq, RequestId,
-        Seq, Signature, UnixMillis,
+        ChannelId, ClientId, DeviceId, Digest, Epoch, InvitationId, ItemId, LedgerSeq, MemberId,
+        RequestId, Seq, Signature, UnixMillis,
     },
     reply::Part,
 };
@@ -200,6 +200,8 @@ pub enum Request {
         size: u64,
         /// Sealed bytes of every chunk but the last.
         chunk: u32,
+        /// How long it is kept. Those of the first reservation count.
+        terms: ItemTerms,
     },
     /// Bulk: one sealed chunk; answered when durable.
     ItemPut {
@@ -251,6 +253,54 @@ pub enum Request {
     PutHeartbeat(Bytes),
     /// The newest heartbeat.
     GetHeartbeat,
+    /// Changes how long an item is kept: by a device of the member who put it up.
+    ItemKeep {
+        /// The item.
+        item: ItemId,
+        /// Where it was handed over: the caller must be in it.
+        channel: ChannelId,
+        /// A new end, within what the network allows; `None`: the one it has.
+        keep_until: Option<UnixMillis>,
+        /// Whether nothing may remove it; `None`: as it is.
+        hold: Option<bool>,
+    },
+    /// Lets those in another channel fetch an item, too: by whoever may fetch it.
+    ItemShare {
+        /// The item.
+        item: ItemId,
+        /// Where it was handed over: the caller must be in it.
+        channel: ChannelId,
+        /// Where else: the caller must be in it.
+        to: ChannelId,
+    },
+    /// The calling member has fetched and verified the item.
+    ItemCollected {
+        /// The item.
+        item: ItemId,
+        /// Where it was handed over: the caller must be in it.
+        channel: ChannelId,
+    },
+    /// How long an item is kept, and who has collected it.
+    ItemLease {
+        /// The item.
+        item: ItemId,
+        /// Where it was handed over: the caller must be in it.
+        channel: ChannelId,
+    },
+    /// How much room the calling member's items take, and how much they may.
+    ItemUsage,
+}
+
+/// How long the server keeps an item, by its sender's choice and within the network's limits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ItemTerms {
+    /// Until then; `None`: as long as the network keeps items.
+    pub keep_until: Option<UnixMillis>,
+    /// Until so many other members have collected it; 0: whoever collects it.
+    pub collectors: u32,
+    /// Until all these members have collected it; none: no matter who. At most
+    /// `limits::COLLECTORS`.
+    pub wanted: Vec<MemberId>,
 }
 
 /// What an append carries.

@@ -7,8 +7,8 @@ use super::{
 use crate::{
     ids::{Epoch, RequestId, UnixMillis},
     reply::{
-        Code, Failure, Hello, Limits, Ok as OkFrame, PendingRequest, Push, Reply, ServerFrame,
-        WaitingWelcome,
+        Code, Failure, Hello, ItemLease, Limits, Ok as OkFrame, PendingRequest, Push, Reply,
+        ServerFrame, WaitingWelcome,
     },
     wire::{self, push::Body as PushBody, reply::Body, server_frame::Body as Frame},
 };
@@ -254,6 +254,22 @@ impl From<Reply> for Body {
                 Body::ItemRange(wire::ItemRange { offset, bytes })
             }
             Reply::Head(head) => Body::Head(head.into()),
+            Reply::ItemLease(lease) => Body::ItemLease(wire::ItemLease {
+                keep_until: lease.keep_until.0,
+                held: lease.held,
+                collected: lease.collected.iter().map(bytes).collect(),
+                wanted: lease.wanted,
+                collectors: lease.collectors,
+            }),
+            Reply::ItemUsage {
+                used,
+                quota,
+                largest,
+            } => Body::ItemUsage(wire::ItemUsage {
+                used,
+                quota,
+                largest,
+            }),
             Reply::Countersigned {
                 root,
                 time,
@@ -363,6 +379,22 @@ impl TryFrom<Body> for Reply {
                 bytes: range.bytes,
             },
             Body::Head(head) => Self::Head(signed_head("head", Some(head))?),
+            Body::ItemLease(lease) => Self::ItemLease(ItemLease {
+                keep_until: UnixMillis(lease.keep_until),
+                held: lease.held,
+                collected: lease
+                    .collected
+                    .iter()
+                    .map(|member| fixed("collected", member))
+                    .collect::<Result<_, _>>()?,
+                wanted: lease.wanted,
+                collectors: lease.collectors,
+            }),
+            Body::ItemUsage(usage) => Self::ItemUsage {
+                used: usage.used,
+                quota: usage.quota,
+                largest: usage.largest,
+            },
             Body::Countersigned(word) => Self::Countersigned {
                 root: fixed("root", &word.root)?,
                 time: UnixMillis(word.time),

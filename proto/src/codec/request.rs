@@ -5,8 +5,8 @@ use super::{
     field::{bytes, fixed, optional, required},
 };
 use crate::{
-    ids::{Epoch, LedgerSeq, RequestId, Seq, UnixMillis},
-    request::{Append, Auth, ClientFrame, CommitExtras, Knock, Purpose, Request, Right},
+    ids::{ChannelId, Epoch, ItemId, LedgerSeq, RequestId, Seq, UnixMillis},
+    request::{Append, Auth, ClientFrame, CommitExtras, ItemTerms, Knock, Purpose, Request, Right},
     wire::{self, client_frame::Body as Frame, request::Body},
 };
 
@@ -199,9 +199,17 @@ impl From<Request> for Body {
                     size,
                 })
             }
-            Request::ItemReserve { token, size, chunk } => {
-                Body::ItemReserve(wire::ItemReserve { token, size, chunk })
-            }
+            Request::ItemReserve {
+                token,
+                size,
+                chunk,
+                terms,
+            } => Body::ItemReserve(wire::ItemReserve {
+                token,
+                size,
+                chunk,
+                terms: Some(terms.into()),
+            }),
             Request::ItemPut {
                 item,
                 index,
@@ -234,12 +242,33 @@ impl From<Request> for Body {
                 channel: bytes(&channel),
                 statements: statements.iter().map(bytes).collect(),
             }),
-            Request::ItemWithdraw { item, channel } => Body::ItemWithdraw(wire::ItemOnly {
+            Request::ItemWithdraw { item, channel } => Body::ItemWithdraw(only(&item, &channel)),
+            Request::ItemKeep {
+                item,
+                channel,
+                keep_until,
+                hold,
+            } => Body::ItemKeep(wire::ItemKeep {
                 item: bytes(&item),
                 channel: bytes(&channel),
+                keep_until: keep_until.map_or(0, |until| until.0),
+                hold: match hold {
+                    None => wire::Hold::Unchanged,
+                    Some(true) => wire::Hold::On,
+                    Some(false) => wire::Hold::Off,
+                }
+                .into(),
             }),
             Request::PutHeartbeat(signed) => Body::PutHeartbeat(wire::Heartbeat { signed }),
             Request::GetHeartbeat => Body::GetHeartbeat(wire::Empty {}),
+            Request::ItemShare { item, channel, to } => Body::ItemShare(wire::ItemShare {
+                item: bytes(&item),
+                channel: bytes(&channel),
+                to: bytes(&to),
+            }),
+            Request::ItemCollected { item, channel } => Body::ItemCollected(only(&item, &channel)),
+            Request::ItemLease { item, channel } => Body::ItemLease(only(&item, &channel)),
+            Request::ItemUsage => Body::ItemUsage(wire::Empty {}),
         }
     }
 }
@@ -349,6 +378,7 @@ impl TryFrom<Body> for Request {
                 token: reserve.token,
                 size: reserve.size,
                 chunk: reserve.chunk,
+                terms: required("terms", reserve.terms)?.try_into()?,
             },
             Body::ItemPut(put) => Self::ItemPut {
                 item: fixed("item", &put.item)?,
@@ -380,6 +410,31 @@ impl TryFrom<Body> for Request {
             },
             Body::PutHeartbeat(heartbeat) => Self::PutHeartbeat(heartbeat.signed),
             Body::GetHeartbeat(_) => Self::GetHeartbeat,
+            Body::ItemKeep(keep) => Self::ItemKeep {
+                item: fixed("item", &keep.item)?,
+                channel: fixed("channel", &keep.channel)?,
+                keep_until: (keep.keep_until > 0).then_some(UnixMillis(keep.keep_until)),
+                hold: match wire::Hold::try_from(keep.hold) {
+                    Ok(wire::Hold::Unchanged) => None,
+                    Ok(wire::Hold::On) => Some(true),
+                    Ok(wire::Hold::Off) => Some(false),
+                    Err(_) => return Err(WireError::Unknown("hold")),
+                },
+            },
+            Body::ItemShare(share) => Self::ItemShare {
+                item: fixed("item", &share.item)?,
+                channel: fixed("channel", &share.channel)?,
+                to: fixed("to", &share.to)?,
+            },
+            Body::ItemCollected(only) => Self::ItemCollected {
+                item: fixed("item", &only.item)?,
+                channel: fixed("channel", &only.channel)?,
+            },
+            Body::ItemLease(only) => Self::ItemLease {
+                item: fixed("item", &only.item)?,
+                channel: fixed("channel", &only.channel)?,
+            },
+            Body::ItemUsage(_) => Self::ItemUsage,
         })
     }
 }
@@ -428,6 +483,39 @@ impl TryFrom<wire::Append> for Append {
                     })
                 })
                 .transpose()?,
+        })
+    }
+}
+
+fn only(item: &ItemId, channel: &ChannelId) -> wire::ItemOnly {
+    wire::ItemOnly {
+        item: bytes(item),
+        channel: bytes(channel),
+    }
+}
+
+impl From<ItemTerms> for wire::ItemTerms {
+    fn from(terms: ItemTerms) -> Self {
+        Self {
+            keep_until: terms.keep_until.map_or(0, |until| until.0),
+            collectors: terms.collectors,
+            wanted: terms.wanted.iter().map(bytes).collect(),
+        }
+    }
+}
+
+impl TryFrom<wire::ItemTerms> for ItemTerms {
+    type Error = WireError;
+
+    fn try_from(terms: wire::ItemTerms) -> Result<Self, WireError> {
+        Ok(Self {
+            keep_until: (terms.keep_until > 0).then_some(UnixMillis(terms.keep_until)),
+            collectors: terms.collectors,
+            wanted: terms
+                .wanted
+                .iter()
+                .map(|member| fixed("wanted", member))
+                .collect::<Result<_, _>>()?,
         })
     }
 }

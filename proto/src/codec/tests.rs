@@ -8,7 +8,7 @@ use crate::{
     ids::*,
     limits,
     reply::*,
-    request::{Append, Auth, CommitExtras, Purpose, Request},
+    request::{Append, Auth, CommitExtras, ItemTerms, Purpose, Request},
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -243,4 +243,87 @@ fn custody_goes_round_and_its_lengths_are_checked() {
             got: 31
         })
     );
+}
+
+#[test]
+fn leases_go_round_and_nonsense_is_refused() {
+    let (item, channel) = (ItemId([1; 16]), ChannelId([2; 16]));
+    let terms = ItemTerms {
+        keep_until: Some(UnixMillis(7)),
+        collectors: 3,
+        wanted: vec![MemberId([4; 16]), MemberId([5; 16])],
+    };
+    for request in [
+        Request::ItemReserve {
+            token: Bytes::from_static(b"token"),
+            size: 9,
+            chunk: 8,
+            terms,
+        },
+        Request::ItemReserve {
+            token: Bytes::from_static(b"token"),
+            size: 9,
+            chunk: 8,
+            terms: ItemTerms::default(),
+        },
+        Request::ItemKeep {
+            item,
+            channel,
+            keep_until: Some(UnixMillis(7)),
+            hold: None,
+        },
+        Request::ItemKeep {
+            item,
+            channel,
+            keep_until: None,
+            hold: Some(true),
+        },
+        Request::ItemKeep {
+            item,
+            channel,
+            keep_until: None,
+            hold: Some(false),
+        },
+        Request::ItemShare {
+            item,
+            channel,
+            to: ChannelId([3; 16]),
+        },
+        Request::ItemCollected { item, channel },
+        Request::ItemLease { item, channel },
+        Request::ItemUsage,
+    ] {
+        let frame = ClientFrame::Request(RequestId(9), request);
+        assert_eq!(decode_client(encode_client(frame.clone())), Ok(frame));
+    }
+    for reply in [
+        Reply::ItemLease(ItemLease {
+            keep_until: UnixMillis(7),
+            held: true,
+            collected: vec![MemberId([4; 16])],
+            wanted: 2,
+            collectors: 3,
+        }),
+        Reply::ItemUsage {
+            used: 1,
+            quota: 2,
+            largest: 3,
+        },
+    ] {
+        let frame = ServerFrame::Reply(RequestId(9), Ok(reply));
+        assert_eq!(decode_server(encode_server(frame.clone())), Ok(frame));
+    }
+    let keep = ClientFrame::Request(
+        RequestId(9),
+        Request::ItemKeep {
+            item,
+            channel,
+            keep_until: None,
+            hold: Some(true),
+        },
+    );
+    let mut bytes = encode_client(keep).to_vec();
+    // The last field: neither on nor off.
+    *bytes.last_mut().unwrap() = 9;
+    assert_eq!(decode_client(bytes.into()), Err(WireError::Unknown("hold")));
 }

@@ -24,6 +24,14 @@ pub struct Config {
     pub vouches_per_hour: u32,
     /// Sealed bytes of the largest item.
     pub item_size: u64,
+    /// Sealed bytes of all items of one member; 0: no limit.
+    pub member_bytes: u64,
+    /// Sealed bytes of all items; 0: no limit but the disk.
+    pub total_bytes: u64,
+    /// How long an item is kept, where its sender does not say.
+    pub keep_days: u32,
+    /// How long a sender may have it kept.
+    pub longest_keep_days: u32,
     /// Key packages a device may claim a minute: each is used once and was made by another's work.
     pub claims_per_minute: u32,
     /// Statements of custody countersigned for a device a minute: each is an Ed25519 signature.
@@ -48,6 +56,10 @@ impl Default for Config {
             links: 4,
             vouches_per_hour: 2,
             item_size: 64 << 30,
+            member_bytes: 512 << 30,
+            total_bytes: 0,
+            keep_days: 90,
+            longest_keep_days: 3_650,
             claims_per_minute: 200,
             countersignatures_per_minute: 240,
             guest_requests: 2_000,

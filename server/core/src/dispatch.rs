@@ -117,8 +117,13 @@ pub(crate) async fn dispatch(
             };
             ops::item_token::run(network, caller.chat()?, wanted, now).await
         }
-        Request::ItemReserve { token, size, chunk } => {
-            let room = ops::item_reserve::Room { size, chunk };
+        Request::ItemReserve {
+            token,
+            size,
+            chunk,
+            terms,
+        } => {
+            let room = ops::item_reserve::Room { size, chunk, terms };
             ops::item_reserve::run(network, caller.bulk()?, &token, room, now).await
         }
         Request::ItemPut { item, index, bytes } => {
@@ -151,12 +156,36 @@ pub(crate) async fn dispatch(
             ops::countersign::run(network, caller.chat()?, asked, now).await
         }
         Request::ItemWithdraw { item, channel } => {
-            ops::item_withdraw::run(network, caller.chat()?, item, channel).await
+            ops::item_withdraw::run(network, caller.chat()?, item, channel, now).await
         }
         Request::PutHeartbeat(signed) => {
             ops::put_heartbeat::run(network, caller.device()?, signed, now).await
         }
         Request::GetHeartbeat => ops::get_heartbeat::run(network).await,
+        Request::ItemKeep {
+            item,
+            channel,
+            keep_until,
+            hold,
+        } => {
+            let wanted = ops::item_keep::Wanted {
+                item,
+                channel,
+                keep_until,
+                hold,
+            };
+            ops::item_keep::run(network, caller.chat()?, wanted, now).await
+        }
+        Request::ItemShare { item, channel, to } => {
+            ops::item_share::run(network, caller.chat()?, item, channel, to).await
+        }
+        Request::ItemCollected { item, channel } => {
+            ops::item_collected::run(network, caller.chat()?, item, channel).await
+        }
+        Request::ItemLease { item, channel } => {
+            ops::item_lease::run(network, caller.chat()?, item, channel).await
+        }
+        Request::ItemUsage => ops::item_usage::run(network, caller.chat()?).await,
     }
 }
 

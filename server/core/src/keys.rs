@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use plenary_proto::{
-    ids::{DeviceId, InvitationId, LedgerSeq},
+    ids::{DeviceId, InvitationId, ItemId, LedgerSeq},
     request::SealedName,
 };
 
@@ -31,6 +31,9 @@ pub(crate) fn link_request(id: InvitationId) -> Bytes {
     join(LINK_REQUESTS, &[id.as_bytes()])
 }
 
+/// All leases of items.
+pub(crate) const LEASES: &[u8] = b"lease/";
+
 /// The invitation that founds the network.
 pub(crate) fn founding() -> Bytes {
     Bytes::from_static(b"founding")
@@ -54,6 +57,11 @@ pub(crate) fn invitation(id: InvitationId) -> Bytes {
 /// The request that came by an invitation.
 pub(crate) fn request(id: InvitationId) -> Bytes {
     join(REQUESTS, &[id.as_bytes()])
+}
+
+/// The lease of an item.
+pub(crate) fn lease(item: ItemId) -> Bytes {
+    join(LEASES, &[item.as_bytes()])
 }
 
 /// A sealed profile or roster key.
@@ -114,6 +122,10 @@ mod tests {
         let device = DeviceId(*b"0123456789abcdef");
         assert_eq!(key_packages(device), "key-package/0123456789abcdef");
         assert_eq!(last_resort(device), "key-package-last/0123456789abcdef");
+        assert_eq!(
+            lease(ItemId(*b"0123456789abcdef")),
+            "lease/0123456789abcdef"
+        );
         let key = sealed(&SealedName::RosterKey {
             generation: 1,
             device,

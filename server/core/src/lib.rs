@@ -24,6 +24,7 @@ mod heads;
 pub mod hub;
 pub mod items;
 mod keys;
+pub mod leases;
 pub mod manual;
 pub mod memory;
 pub mod network;

@@ -22,6 +22,7 @@ use crate::{
     hub::Hub,
     items::{Items, token::Tokens},
     keys,
+    leases::Table,
     rate::Rates,
     store::{Store, StoreError},
     stored::{Founding, Stored},
@@ -52,6 +53,9 @@ pub enum LoadError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A lease of an item cannot be read.
+    #[error("the leases of items in the store cannot be read: {0}; restore them from a backup")]
+    Leases(String),
     /// An entry of the ledger is missing or not what was accepted.
     #[error("the ledger in the store breaks at {}: {why}; restore it from a backup or an export", seq.0)]
     Ledger {
@@ -89,6 +93,8 @@ pub struct Network {
     pub(crate) countersignatures: Rates,
     pub(crate) vouches: Rates<MemberId>,
     pub(crate) tokens: Tokens,
+    /// Room taken. Whoever changes a lease holds it.
+    pub(crate) leases: AsyncMutex<Table>,
     heads: HeadSigner,
     /// Set by ROOT 1, at the founding or from the store.
     ledger: OnceLock<LedgerHandle>,
@@ -121,6 +127,7 @@ impl Network {
             ),
             vouches: Rates::per_hour(config.vouches_per_hour, LIVE_DEVICES as u32),
             tokens: Tokens::new(&token_key),
+            leases: AsyncMutex::default(),
             heads: HeadSigner::new(key.clone()),
             ledger: OnceLock::new(),
             ledger_writer: AsyncMutex::new(()),
@@ -132,6 +139,8 @@ impl Network {
             config,
         };
         network.load_ledger().await?;
+        let leases = network.load_leases().await;
+        leases.map_err(|error| LoadError::Leases(error.to_string()))?;
         if let Some(stated) = network.read_ledger(Ledger::server_key).flatten()
             && stated != public
         {

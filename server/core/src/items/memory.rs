@@ -10,7 +10,7 @@ use bytes::Bytes;
 use plenary_certs::item_root::{ItemRoot, chunk_hash};
 use plenary_proto::ids::{Digest, ItemId};
 
-use super::{ItemStatus, Items, ItemsError, Reservation, bitmap_len};
+use super::{Held as Listed, ItemStatus, Items, ItemsError, Reservation, bitmap_len};
 
 /// An [`Items`] in memory.
 #[derive(Debug, Default)]
@@ -131,5 +131,20 @@ impl Items for MemoryItems {
         let all: Vec<u8> = held.chunks.values().flatten().copied().collect();
         let end = all.len().min(offset as usize + length as usize);
         Ok(Bytes::copy_from_slice(&all[offset as usize..end]))
+    }
+
+    async fn list(&self) -> Result<Vec<Listed>, ItemsError> {
+        let items = self.lock();
+        let listed = items.iter().map(|(item, held)| Listed {
+            item: *item,
+            reserved: Some(held.reservation.time),
+            committed: held.committed,
+        });
+        Ok(listed.collect())
+    }
+
+    /// Memory does not rot.
+    async fn check(&self, item: ItemId) -> Result<Option<u32>, ItemsError> {
+        self.root(item).await.map(|_| None)
     }
 }

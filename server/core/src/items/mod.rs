@@ -39,6 +39,17 @@ pub struct ItemStatus {
     pub committed: bool,
 }
 
+/// An item of which anything is there, in whatever state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Which.
+    pub item: ItemId,
+    /// When it was reserved, if that can still be read.
+    pub reserved: Option<UnixMillis>,
+    /// It may be read.
+    pub committed: bool,
+}
+
 /// Why the item store did not do it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ItemsError {
@@ -97,7 +108,7 @@ pub trait Items: Send + Sync + 'static {
     async fn root(&self, item: ItemId) -> Result<Digest, ItemsError>;
 
     /// Removes it, committed or not; from the return on nothing of it is read. Removing what is not
-    /// there is no error.
+    /// there is no error, and completes a removal that was cut off.
     async fn remove(&self, item: ItemId) -> Result<(), ItemsError>;
 
     /// Up to `length` bytes from `offset`, fewer only at the end.
@@ -105,6 +116,15 @@ pub trait Items: Send + Sync + 'static {
     /// Errors: [`ItemsError::NotFound`], [`ItemsError::NotCommitted`], [`ItemsError::Shape`] if the
     /// offset is at or beyond the end.
     async fn range(&self, item: ItemId, offset: u64, length: u32) -> Result<Bytes, ItemsError>;
+
+    /// Everything of which anything is there, in no particular order: what a crash left, too.
+    async fn list(&self) -> Result<Vec<Held>, ItemsError>;
+
+    /// Reads a committed item back and compares every chunk with its hash. The first one that is not
+    /// as it was put.
+    ///
+    /// Errors: [`ItemsError::NotFound`], [`ItemsError::NotCommitted`].
+    async fn check(&self, item: ItemId) -> Result<Option<u32>, ItemsError>;
 }
 
 impl Reservation {

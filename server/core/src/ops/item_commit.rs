@@ -14,6 +14,6 @@ pub(crate) async fn run(
     root: Digest,
 ) -> Result<Reply, OpError> {
     caller.check_put(item)?;
-    network.items.commit(item, root).await?;
+    network.commit_item(item, root).await?;
     Ok(Reply::Done)
 }

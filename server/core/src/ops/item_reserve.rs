@@ -1,14 +1,22 @@
 //! Makes room for an item, or finds what is there of it.
 
-use plenary_proto::{ids::UnixMillis, limits, reply::Reply, request::Right};
+use plenary_proto::{
+    ids::UnixMillis,
+    limits,
+    reply::Reply,
+    request::{ItemTerms, Right},
+};
 
-use super::{item_status, not_allowed};
-use crate::{error::OpError, items::Reservation, network::Network, session::BulkCaller};
+use super::{item_status, not_allowed, within};
+use crate::{
+    error::OpError, items::Reservation, leases::Asked, network::Network, session::BulkCaller,
+};
 
 /// What for.
 pub(crate) struct Room {
     pub size: u64,
     pub chunk: u32,
+    pub terms: ItemTerms,
 }
 
 pub(crate) async fn run(
@@ -39,7 +47,17 @@ pub(crate) async fn run(
             "an item has at most 65,536 chunks, each of them fits a bulk message",
         ));
     }
-    let status = network.items.reserve(reservation).await?;
+    within(
+        "members whom an item's terms name",
+        limits::COLLECTORS,
+        room.terms.wanted.len(),
+    )?;
+    let asked = Asked {
+        reservation,
+        member: caller.member(),
+        terms: room.terms,
+    };
+    let status = network.reserve_item(asked).await?;
     caller.may_put(claim.item);
     Ok(item_status::reply(&status))
 }

@@ -6,8 +6,10 @@ use plenary_proto::{
     request::Right,
 };
 
-use super::{group_of, not_allowed};
-use crate::{error::OpError, items::token::Claim, network::Network, session::DeviceCaller};
+use super::group_of;
+use crate::{
+    error::OpError, items::token::Claim, leases::State, network::Network, session::DeviceCaller,
+};
 
 /// Life of a token: a client asks again during long transfers.
 const LIFE_MS: u64 = 60 * 60 * 1000;
@@ -31,7 +33,6 @@ pub(crate) async fn run(
         right,
     } = wanted;
     group_of(network, channel, caller.device()).await?;
-    let status = network.items.status(item).await?;
     match right {
         Right::Put { size } => {
             if size == 0 || size > network.config.item_size {
@@ -41,19 +42,19 @@ pub(crate) async fn run(
                     got: size,
                 });
             }
-            let taken = status.is_some_and(|status| {
-                let held = status.reservation;
-                (held.device, held.channel, held.size) != (caller.device(), channel, size)
-            });
-            if taken {
-                return Err(OpError::Exists("there is another item of this name"));
+            if let Some(lease) = network.lease(item).await? {
+                let ours = (lease.device, lease.size) == (caller.device(), size)
+                    && lease.channels.first() == Some(&channel);
+                if !ours {
+                    return Err(OpError::Exists("there is another item of this name"));
+                }
+                if let State::Ended { why, .. } = lease.state {
+                    return Err(OpError::NotFound(why.why()));
+                }
             }
         }
         Right::Get => {
-            let there = status.ok_or(OpError::NotFound("there is no such item"))?;
-            if there.reservation.channel != channel {
-                return not_allowed("the item was handed over in another channel");
-            }
+            network.kept_in(item, channel).await?;
         }
     }
     Ok(Reply::Token(network.tokens.issue(&Claim {

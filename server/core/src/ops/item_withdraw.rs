@@ -1,32 +1,35 @@
-//! Takes an item back: its sealed bytes are removed. By a device of the member who put it up.
+//! Takes an item back, complete or not: its sealed bytes are removed. By a device of the member who put it up.
 
 use plenary_proto::{
-    ids::{ChannelId, ItemId},
+    ids::{ChannelId, ItemId, UnixMillis},
     reply::Reply,
 };
 
-use super::{held_in, not_allowed};
-use crate::{error::OpError, network::Network, session::DeviceCaller};
+use super::{group_of, not_allowed};
+use crate::{error::OpError, leases::Ended, network::Network, session::DeviceCaller};
 
 pub(crate) async fn run(
     network: &Network,
     caller: &DeviceCaller,
     item: ItemId,
     channel: ChannelId,
+    now: UnixMillis,
 ) -> Result<Reply, OpError> {
-    let held = match held_in(network, caller, item, channel).await {
+    group_of(network, channel, caller.device()).await?;
+    let held = match network.lease(item).await? {
+        Some(lease) if lease.takes_room() => lease,
         // Withdrawn before, or expired: what was asked for is so.
-        Err(OpError::NotFound(_)) => return Ok(Reply::Done),
-        other => other?,
+        _ => return Ok(Reply::Done),
     };
-    let owner = network.read_ledger(|ledger| {
-        ledger
-            .device(held.device)
-            .is_some_and(|device| device.member == caller.member())
-    });
-    if owner != Some(true) {
+    if !held.channels.contains(&channel) {
+        return not_allowed("the item was handed over in another channel");
+    }
+    if held.member != caller.member() {
         return not_allowed("an item is withdrawn by whoever put it up");
     }
-    network.items.remove(item).await?;
+    if held.held_by_operator {
+        return not_allowed("the operator has the item held: it cannot be withdrawn now");
+    }
+    network.end_item(item, Ended::Withdrawn, now).await?;
     Ok(Reply::Done)
 }

@@ -15,12 +15,17 @@ pub(crate) mod get_heartbeat;
 pub(crate) mod get_sealed;
 pub(crate) mod group_state;
 pub(crate) mod head_at;
+pub(crate) mod item_collected;
 pub(crate) mod item_commit;
 pub(crate) mod item_get;
+pub(crate) mod item_keep;
+pub(crate) mod item_lease;
 pub(crate) mod item_put;
 pub(crate) mod item_reserve;
+pub(crate) mod item_share;
 pub(crate) mod item_status;
 pub(crate) mod item_token;
+pub(crate) mod item_usage;
 pub(crate) mod item_withdraw;
 pub(crate) mod ledger_read;
 pub(crate) mod ledger_submit;
@@ -45,7 +50,7 @@ use plenary_proto::{
 };
 
 use crate::{
-    channels::Group, error::OpError, items::Reservation, network::Network, session::DeviceCaller,
+    channels::Group, error::OpError, leases::Lease, network::Network, session::DeviceCaller,
 };
 
 /// How long a request for admission and its answer are kept: a Board meets once a month.
@@ -104,12 +109,7 @@ async fn held_in(
     caller: &DeviceCaller,
     item: ItemId,
     channel: ChannelId,
-) -> Result<Reservation, OpError> {
+) -> Result<Lease, OpError> {
     group_of(network, channel, caller.device()).await?;
-    let status = network.items.status(item).await?;
-    let held = status.ok_or(OpError::NotFound("there is no such item"))?;
-    if held.reservation.channel != channel {
-        return not_allowed("the item was handed over in another channel");
-    }
-    Ok(held.reservation)
+    network.kept_in(item, channel).await
 }

@@ -89,6 +89,15 @@ impl Caller {
         }
     }
 
+    /// The same caller, for work beside the connection's next messages. A guest has none.
+    pub(super) fn again(&self) -> Self {
+        match self {
+            Self::Chat(device) => Self::Chat(*device),
+            Self::Bulk(bulk) => Self::Bulk(bulk.clone()),
+            Self::Guest(guest) => Self::Guest(*guest),
+        }
+    }
+
     /// Checks before each request that the caller may still call at all.
     pub(super) fn admit(&mut self, network: &Network, now: UnixMillis) -> Result<(), OpError> {
         match self {
@@ -155,6 +164,11 @@ impl BulkCaller {
     /// Which device.
     pub fn device(&self) -> DeviceId {
         self.device.device
+    }
+
+    /// Whose.
+    pub fn member(&self) -> MemberId {
+        self.device.member
     }
 
     /// It showed a token to put up this item.

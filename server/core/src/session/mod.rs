@@ -7,7 +7,7 @@
 //! ```
 //!
 //! **Inputs.** [`Session::open`] once, when TLS and the upgrade are done: the connection's name,
-//! its RFC 9266 exporter, 32 fresh random bytes, the time. Then [`Session::receive`] for every
+//! its RFC 9266 exporter, 32 fresh random bytes, the time. Then [`Session::take`] for every
 //! binary message, in order, each with the time; the transport keeps messages within
 //! [`Session::message_limit`] and times the handshake.
 //!
@@ -29,6 +29,7 @@ mod opening;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use plenary_proto::{
     codec::{Assembler, WireError, decode_client, encode_server, parts},
     ids::{Digest, RequestId, UnixMillis},
@@ -70,6 +71,38 @@ pub enum Closed {
     Failed,
 }
 
+/// What a message leads to.
+pub struct Turn {
+    /// To be written now, in order.
+    pub frames: Vec<Bytes>,
+    /// Work that goes on beside the next messages: chunks of items, so that several share a sync and
+    /// the line never waits for the disk. At most
+    /// [`CREDIT_CHUNKS`](limits::CREDIT_CHUNKS) of a connection may be under way.
+    pub later: Option<Later>,
+}
+
+/// Work whose frames are written when it is done, in whatever order. Once begun it must be driven to
+/// its end, as a call of [`Session::take`].
+pub type Later = BoxFuture<'static, Vec<Bytes>>;
+
+impl Turn {
+    fn now(frames: Vec<Bytes>) -> Self {
+        Self {
+            frames,
+            later: None,
+        }
+    }
+
+    /// All frames, for whoever does one thing at a time.
+    pub async fn finish(self) -> Vec<Bytes> {
+        let mut frames = self.frames;
+        if let Some(later) = self.later {
+            frames.extend(later.await);
+        }
+        frames
+    }
+}
+
 /// An authenticated connection.
 pub struct Open {
     network: Arc<Network>,
@@ -107,8 +140,14 @@ impl Session {
         }
     }
 
-    /// Takes one message; returns what comes next and the frames to write.
+    /// [`Session::take`], one message after the other.
     pub async fn receive(self, message: Bytes, now: UnixMillis) -> (Self, Vec<Bytes>) {
+        let (next, turn) = self.take(message, now).await;
+        (next, turn.finish().await)
+    }
+
+    /// Takes one message; returns what comes next, the frames to write, and work that goes on.
+    pub async fn take(self, message: Bytes, now: UnixMillis) -> (Self, Turn) {
         match self {
             Self::Opening(opening) => match opening.receive(message, now).await {
                 Ok((network, caller, ok)) => (
@@ -117,15 +156,15 @@ impl Session {
                         caller,
                         assembler: Assembler::default(),
                     }),
-                    vec![ok],
+                    Turn::now(vec![ok]),
                 ),
                 Err((closed, failure)) => (
                     Self::Closed(closed),
-                    vec![encode_server(ServerFrame::Refused(failure))],
+                    Turn::now(vec![encode_server(ServerFrame::Refused(failure))]),
                 ),
             },
-            Self::Open(open) => open.receive(message, now).await,
-            Self::Closed(_) => (self, Vec::new()),
+            Self::Open(open) => open.take(message, now).await,
+            Self::Closed(_) => (self, Turn::now(Vec::new())),
         }
     }
 
@@ -145,13 +184,13 @@ impl Open {
         limit as usize
     }
 
-    async fn receive(mut self, message: Bytes, now: UnixMillis) -> (Session, Vec<Bytes>) {
+    async fn take(mut self, message: Bytes, now: UnixMillis) -> (Session, Turn) {
         match self.assemble(message) {
             Ok(Some((id, request))) => self.answer(id, request, now).await,
-            Ok(None) => (Session::Open(self), Vec::new()),
+            Ok(None) => (Session::Open(self), Turn::now(Vec::new())),
             Err(error) => (
                 Session::Closed(Closed::Malformed),
-                vec![bye(&error.to_string(), 0)],
+                Turn::now(vec![bye(&error.to_string(), 0)]),
             ),
         }
     }
@@ -176,13 +215,12 @@ impl Open {
         }
     }
 
-    async fn answer(
-        mut self,
-        id: RequestId,
-        request: Request,
-        now: UnixMillis,
-    ) -> (Session, Vec<Bytes>) {
+    async fn answer(mut self, id: RequestId, request: Request, now: UnixMillis) -> (Session, Turn) {
         let result = match self.caller.admit(&self.network, now) {
+            Ok(()) if is_of_a_chunk(&request) && self.caller.bulk().is_ok() => {
+                let later = self.later(id, request, now);
+                return (Session::Open(self), later);
+            }
             Ok(()) => Box::pin(dispatch(&self.network, &self.caller, request, now)).await,
             Err(error) => Err(error),
         };
@@ -195,18 +233,40 @@ impl Open {
         } else {
             Session::Open(self)
         };
-        (next, frames)
+        (next, Turn::now(frames))
     }
 
-    /// A reply, in parts if it is too large for one message.
-    fn frames(&self, id: RequestId, result: Result<Reply, Failure>) -> Vec<Bytes> {
-        let frame = encode_server(ServerFrame::Reply(id, result));
-        match parts(&frame, self.message_limit()) {
-            None => vec![frame],
-            Some(parts) => parts
-                .map(|part| encode_server(ServerFrame::Part(part)))
-                .collect(),
+    /// Puts and gets of chunks change nothing that the next message depends on.
+    fn later(&self, id: RequestId, request: Request, now: UnixMillis) -> Turn {
+        let (network, caller) = (self.network.clone(), self.caller.again());
+        let limit = self.message_limit();
+        let later = async move {
+            let result = dispatch(&network, &caller, request, now).await;
+            frames(id, result.map_err(|error| failure(&error)), limit)
+        };
+        Turn {
+            frames: Vec::new(),
+            later: Some(Box::pin(later)),
         }
+    }
+
+    fn frames(&self, id: RequestId, result: Result<Reply, Failure>) -> Vec<Bytes> {
+        frames(id, result, self.message_limit())
+    }
+}
+
+fn is_of_a_chunk(request: &Request) -> bool {
+    matches!(request, Request::ItemPut { .. } | Request::ItemGet { .. })
+}
+
+/// A reply, in parts if it is too large for one message.
+fn frames(id: RequestId, result: Result<Reply, Failure>, limit: usize) -> Vec<Bytes> {
+    let frame = encode_server(ServerFrame::Reply(id, result));
+    match parts(&frame, limit) {
+        None => vec![frame],
+        Some(parts) => parts
+            .map(|part| encode_server(ServerFrame::Part(part)))
+            .collect(),
     }
 }
 

@@ -8,7 +8,7 @@ use plenary_certs::{
 use plenary_proto::{
     ids::{ChannelId, Digest, ItemId},
     reply::Reply,
-    request::{Request, Right},
+    request::{ItemTerms, Request, Right},
 };
 
 use crate::{error::OpError, fixture::*, session::Caller};
@@ -43,6 +43,7 @@ fn reserve(rig: &Rig, caller: &Caller, token: &Bytes, size: u64) -> Result<Reply
         token: token.clone(),
         size,
         chunk: 8,
+        terms: ItemTerms::default(),
     };
     rig.call(caller, request)
 }
@@ -107,9 +108,8 @@ fn an_item_goes_up_is_resumed_and_comes_down() {
         commit(&rig, &line, root()),
         Err(OpError::Invalid(_))
     ));
-    let down = token(&rig, 1, OPEN, Right::Get).unwrap();
     assert!(matches!(
-        get(&rig, 1, &down, 0, 8),
+        token(&rig, 1, OPEN, Right::Get),
         Err(OpError::NotFound(_))
     ));
 
@@ -133,6 +133,7 @@ fn an_item_goes_up_is_resumed_and_comes_down() {
     assert_eq!(commit(&rig, &again, root()), Ok(Reply::Done));
     assert_eq!(commit(&rig, &again, root()), Ok(Reply::Done));
     assert_eq!(status(&up), state(0b111, true));
+    let down = token(&rig, 1, OPEN, Right::Get).unwrap();
     assert_eq!(get(&rig, 1, &down, 0, 100).unwrap(), CHUNKS.concat());
     assert_eq!(get(&rig, 1, &down, 6, 4).unwrap(), "..se");
     assert!(matches!(
@@ -174,7 +175,10 @@ fn a_token_is_its_device_s_and_for_one_thing() {
         SIZE,
     ));
     not_allowed(get(&rig, 10, &up, 0, 1));
-    reserve(&rig, &bulk(10), &up, SIZE).unwrap();
+    let line = bulk(10);
+    reserve(&rig, &line, &up, SIZE).unwrap();
+    (0..3).for_each(|index| drop(put(&rig, &line, index).unwrap()));
+    commit(&rig, &line, root()).unwrap();
     let down = token(&rig, 1, OPEN, Right::Get).unwrap();
     not_allowed(reserve(&rig, &bulk(1), &down, SIZE));
     let late = Request::ItemGet {
@@ -207,6 +211,7 @@ fn chunks_of_a_wrong_shape_are_refused() {
             token: up.clone(),
             size: SIZE,
             chunk,
+            terms: ItemTerms::default(),
         };
         let result = rig.call(&line, request);
         assert!(matches!(result, Err(OpError::Malformed(_))), "{result:?}");

@@ -10,7 +10,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::config::Config;
 use crate::folder::Folder;
-use crate::items::FolderItems;
+use crate::items::{FolderItems, ObjectBlobs};
 use crate::net::Registry;
 use crate::store::{EmbeddedStore, StoreOptions};
 
@@ -20,8 +20,6 @@ pub struct Backend {
     pub network: Arc<Network>,
     /// To be closed at the end.
     pub store: Arc<EmbeddedStore>,
-    /// To be tidied now and then.
-    pub items: FolderItems,
 }
 
 impl Backend {
@@ -37,15 +35,19 @@ impl Backend {
         let store = EmbeddedStore::open(&folder.join("store"), StoreOptions::default())
             .context("the store cannot be opened")?;
         let store = Arc::new(store);
-        let items =
-            FolderItems::open(&folder.join("items")).context("the items cannot be opened")?;
+        let items = folder.join("items");
+        let items = match ObjectBlobs::open(&config.items.s3)? {
+            Some(blobs) => FolderItems::open_with(&items, blobs),
+            None => FolderItems::open(&items),
+        };
+        let items = items.context("the items cannot be opened")?;
         let mut token_key = [0; 32];
         SystemRandom::new()
             .fill(&mut token_key)
             .map_err(|_| anyhow::anyhow!("the system gives no randomness"))?;
         let network = Network::load(Parts {
             store: store.clone(),
-            items: Arc::new(items.clone()),
+            items: Arc::new(items),
             hub: registry,
             key: folder.read_key()?,
             token_key,
@@ -57,14 +59,15 @@ impl Backend {
                     messages_per_minute: config.limits.messages_per_minute,
                     message_burst: config.limits.message_burst,
                 },
+                item_size: config.items.largest_bytes,
+                member_bytes: config.items.member_bytes,
+                total_bytes: config.items.total_bytes,
+                keep_days: config.items.keep_days,
+                longest_keep_days: config.items.longest_keep_days,
                 ..plenary_core::config::Config::default()
             },
         })
         .await?;
-        Ok(Self {
-            network,
-            store,
-            items,
-        })
+        Ok(Self { network, store })
     }
 }

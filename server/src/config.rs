@@ -11,6 +11,7 @@ use plenary_proto::limits;
 use rustls::pki_types::ServerName;
 use serde::{Deserialize, Serialize};
 
+use crate::items::ObjectStoreSettings;
 use crate::net::Settings;
 
 /// Read when it exists and no other is named.
@@ -36,6 +37,26 @@ pub struct Config {
     pub tls: Tls,
     /// Limits.
     pub limits: Limits,
+    /// Items: files as exchanged, sealed.
+    pub items: Items,
+}
+
+/// Items: files as exchanged, sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Items {
+    /// Sealed bytes of the largest item.
+    pub largest_bytes: u64,
+    /// Sealed bytes of one member's items; 0: no limit.
+    pub member_bytes: u64,
+    /// Sealed bytes of all items; 0: no limit but the disk.
+    pub total_bytes: u64,
+    /// How long an item is kept, where its sender does not say, in days.
+    pub keep_days: u32,
+    /// How long a sender may have it kept, in days.
+    pub longest_keep_days: u32,
+    /// An S3-compatible store for committed items.
+    pub s3: ObjectStoreSettings,
 }
 
 /// Logging.
@@ -148,6 +169,21 @@ impl Default for Config {
             log: Log::default(),
             tls: Tls::default(),
             limits: Limits::default(),
+            items: Items::default(),
+        }
+    }
+}
+
+impl Default for Items {
+    fn default() -> Self {
+        let core = plenary_core::config::Config::default();
+        Self {
+            largest_bytes: core.item_size,
+            member_bytes: core.member_bytes,
+            total_bytes: core.total_bytes,
+            keep_days: core.keep_days,
+            longest_keep_days: core.longest_keep_days,
+            s3: ObjectStoreSettings::default(),
         }
     }
 }
@@ -295,6 +331,42 @@ impl Config {
             limits.messages_per_minute > 0,
             "at least 1",
         )?;
+        let items = &self.items;
+        let largest = plenary_core::config::Config::default().item_size;
+        require(
+            "items.largest_bytes",
+            (1..=largest).contains(&items.largest_bytes),
+            "from 1 to 68719476736: what the largest file takes",
+        )?;
+        require(
+            "items.keep_days",
+            (1..=items.longest_keep_days).contains(&items.keep_days),
+            "at least 1, at most items.longest_keep_days",
+        )?;
+        require(
+            "items.longest_keep_days",
+            items.longest_keep_days <= 36_500,
+            "at most 36500",
+        )?;
+        let s3 = &items.s3;
+        let plain = |url: &String| url.starts_with("http://");
+        require(
+            "items.s3.bucket",
+            s3.bucket.as_ref().is_none_or(|bucket| !bucket.is_empty()),
+            "the name of a bucket",
+        )?;
+        require(
+            "items.s3.endpoint",
+            s3.endpoint
+                .as_ref()
+                .is_none_or(|url| url.starts_with("https://") || plain(url)),
+            "an address that begins with https://",
+        )?;
+        require(
+            "items.s3.allow_http",
+            s3.allow_http || !s3.endpoint.as_ref().is_some_and(plain),
+            "true, if the endpoint has no TLS",
+        )?;
         require(
             "limits.message_burst",
             limits.message_burst > 0,
@@ -329,18 +401,20 @@ mod tests {
     #[test]
     fn the_example_is_the_defaults_and_names_every_key() {
         assert_eq!(parse(EXAMPLE), Ok(Config::default()));
-        let keys = |value: &serde_json::Value| {
-            let tables = value.as_object().unwrap();
-            let inner = tables.values().filter_map(|value| value.as_object());
-            let inner = inner.flat_map(|table| table.keys().cloned());
-            inner
-                .chain(tables.keys().cloned())
-                .collect::<std::collections::BTreeSet<_>>()
-        };
-        for key in keys(&serde_json::to_value(Config::default()).unwrap()) {
+        fn keys(value: &serde_json::Value, all: &mut std::collections::BTreeSet<String>) {
+            for (key, value) in value.as_object().into_iter().flatten() {
+                all.insert(key.clone());
+                keys(value, all);
+            }
+        }
+        let mut all = std::collections::BTreeSet::new();
+        keys(&serde_json::to_value(Config::default()).unwrap(), &mut all);
+        for key in all {
             let named = EXAMPLE.lines().any(|line| {
                 let line = line.trim_start_matches("# ");
-                line.starts_with(&format!("{key} = ")) || line == format!("[{key}]")
+                line.starts_with(&format!("{key} = "))
+                    || line == format!("[{key}]")
+                    || line.ends_with(&format!(".{key}]"))
             });
             assert!(named, "{key} is not in the example");
         }
@@ -360,7 +434,7 @@ mod tests {
             })
             .collect();
         let config = parse(&text.join("\n")).unwrap();
-        assert_eq!(seen, 3);
+        assert_eq!(seen, 5);
         assert_eq!(config.public_address(1), "plenary.example.org:443");
         assert!(config.tls.chain.is_some() && config.tls.key.is_some());
     }
@@ -406,6 +480,18 @@ mod tests {
             ("address = \"localhost:0\"", "address"),
             ("[log]\nfilter = \"loud=\\\"\"", "log.filter"),
             ("[log]\nformat = \"xml\"", "format"),
+            ("[items]\nlargest_bytes = 0", "items.largest_bytes"),
+            ("[items]\nkeep_days = 4000", "items.keep_days"),
+            ("[items.s3]\nbucket = \"\"", "items.s3.bucket"),
+            (
+                "[items.s3]\nendpoint = \"s3.example.org\"",
+                "items.s3.endpoint",
+            ),
+            (
+                "[items.s3]\nendpoint = \"http://s3.example.org\"",
+                "items.s3.allow_http",
+            ),
+            ("[items.s3]\nsecret = \"x\"", "secret"),
             ("not toml at all", "TOML"),
         ] {
             let refused = parse(text).unwrap_err().to_string();

@@ -1,36 +1,45 @@
-//! Items in a folder: the engine behind the core's `Items` seam.
+//! Items on disk: the engine behind the core's `Items` seam.
 //!
 //! ```text
-//! items/<id>/about    the reservation; written first, whole or not at all
-//! items/<id>/part     sealed bytes, each chunk at its place; its room is taken at the reservation
-//! items/<id>/done     one line a durable chunk: index and hash
-//! items/<id>/sealed   `part` under its final name, once root and chunks agree
-//! items/<id>.gone     an item on its way out
+//! items/staging/<id>/about   the reservation; written first, whole or not at all
+//! items/staging/<id>/part    sealed bytes, each chunk at its place, and behind them which are there
+//! items/lists/<id>           a committed item: its reservation and the hashes of its chunks
+//! items/blobs/<id>           its sealed bytes: here, or in an object store
 //! ```
 //!
-//! A chunk counts when its bytes are on disk and its line in `done` is. The hashes in `done` give
-//! the root at the commit without reading everything back. What a crash cut off is put again.
+//! **Durable.** A chunk counts once bytes and mark are on disk. Chunks that come at the same time
+//! share one fdatasync (see [`upload`]).
 //!
-//! A commit renames: handing the bytes to an object store crate over a local folder would write
-//! every item twice. An S3-compatible engine is another implementation of the same seam.
+//! **Commit.** Root checked; list written beside the part; blob taken over ([`blobs::Blobs`]); then
+//! the list gets its name, which makes the item readable; then the staging folder goes. After a crash
+//! in between, the same commit does what is left.
+//!
+//! **Removal.** The list first: from then on nothing is read. What a crash leaves is listed
+//! ([`Items::list`]) and removed again.
 
 mod about;
+mod blobs;
+mod list;
+mod object;
 mod upload;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use plenary_core::items::{ItemStatus, Items, ItemsError, Reservation, bitmap_len};
+use plenary_certs::item_root::chunk_hash;
+use plenary_core::items::{Held, ItemStatus, Items, ItemsError, Reservation, bitmap_len};
 use plenary_proto::ids::{Digest, ItemId, UnixMillis};
 use plenary_proto::limits::BULK_MESSAGE;
 
+use blobs::{Blobs, FolderBlobs};
+use list::List;
+pub use object::{ObjectBlobs, ObjectStoreSettings};
 use upload::Upload;
 
 /// Chunks of the largest item: what is held in memory for an upload under way is 33 bytes of each.
@@ -39,73 +48,64 @@ const CHUNKS: u64 = 1 << 17;
 const HEADROOM: u64 = 256 << 20;
 /// Uploads kept open between two chunks.
 const OPEN: usize = 64;
-/// An upload that was not completed in this time is removed.
-pub const ABANDONED: Duration = Duration::from_secs(14 * 24 * 3600);
+/// Commits and removals of one item exclude each other; so many locks serve all items.
+const STRIPES: usize = 64;
 
+const STAGING: &str = "staging";
+const LISTS: &str = "lists";
+const BLOBS: &str = "blobs";
 const ABOUT: &str = "about";
 const PART: &str = "part";
-const DONE: &str = "done";
-const SEALED: &str = "sealed";
-/// End of the name of a folder that is being removed.
-const GONE: &str = "gone";
+const LIST: &str = "list";
 
-/// Items in a folder. Cheap to clone.
+/// Items on disk, the committed ones there or in an object store. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct FolderItems(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    folder: PathBuf,
+    staging: PathBuf,
+    lists: PathBuf,
+    blobs: Arc<dyn Blobs>,
     uploads: Mutex<HashMap<ItemId, Arc<Upload>>>,
-    /// Whoever reserves or sweeps holds this.
+    /// Whoever reserves holds this.
     making: Mutex<()>,
+    stripes: [tokio::sync::Mutex<()>; STRIPES],
+    headroom: u64,
 }
 
 impl FolderItems {
-    /// Opens the folder, or makes it.
+    /// Opens the folder, or makes it. Everything is kept there.
     ///
     /// # Errors
     /// [`ItemsError::Unavailable`].
     pub fn open(folder: &Path) -> Result<Self, ItemsError> {
-        fs::create_dir_all(folder).map_err(unavailable)?;
-        Ok(Self(Arc::new(Inner {
-            folder: folder.to_owned(),
-            uploads: Mutex::default(),
-            making: Mutex::default(),
-        })))
+        let blobs = FolderBlobs::open(&folder.join(BLOBS))?;
+        Self::with(folder, Arc::new(blobs))
     }
 
-    /// Removes uploads that were reserved more than [`ABANDONED`] ago and never completed, and
-    /// what a crash left of a reservation. How many. Blocks.
+    /// Opens the folder for what is under way; committed items are kept in an object store.
     ///
     /// # Errors
     /// [`ItemsError::Unavailable`].
-    pub fn sweep(&self, now: UnixMillis) -> Result<usize, ItemsError> {
-        let _making = lock(&self.0.making);
-        let mut swept = 0;
-        for entry in fs::read_dir(&self.0.folder).map_err(unavailable)? {
-            let path = entry.map_err(unavailable)?.path();
-            let gone = path.extension().is_some_and(|end| end == GONE);
-            if path.join(SEALED).exists() && !gone {
-                continue;
-            }
-            let abandoned = gone
-                || match about::read(&path.join(ABOUT)) {
-                    Ok(Some(about)) => {
-                        let age = Duration::from_millis(now.0.saturating_sub(about.time.0));
-                        lock(&self.0.uploads).retain(|id, _| age <= ABANDONED || *id != about.item);
-                        age > ABANDONED
-                    }
-                    Ok(None) => true,
-                    // Not for us to judge.
-                    Err(_) => false,
-                };
-            if abandoned {
-                fs::remove_dir_all(&path).map_err(unavailable)?;
-                swept += 1;
-            }
-        }
-        Ok(swept)
+    pub fn open_with(folder: &Path, blobs: ObjectBlobs) -> Result<Self, ItemsError> {
+        Self::with(folder, Arc::new(blobs))
+    }
+
+    fn with(folder: &Path, blobs: Arc<dyn Blobs>) -> Result<Self, ItemsError> {
+        let (staging, lists) = (folder.join(STAGING), folder.join(LISTS));
+        fs::create_dir_all(&staging).map_err(unavailable)?;
+        fs::create_dir_all(&lists).map_err(unavailable)?;
+        sync_folder(folder).map_err(unavailable)?;
+        Ok(Self(Arc::new(Inner {
+            staging,
+            lists,
+            blobs,
+            uploads: Mutex::default(),
+            making: Mutex::default(),
+            stripes: [const { tokio::sync::Mutex::const_new(()) }; STRIPES],
+            headroom: HEADROOM,
+        })))
     }
 
     async fn blocking<T: Send + 'static>(
@@ -116,6 +116,11 @@ impl FolderItems {
         tokio::task::spawn_blocking(move || work(&inner))
             .await
             .map_err(unavailable)?
+    }
+
+    async fn only(&self, item: ItemId) -> tokio::sync::MutexGuard<'_, ()> {
+        let stripe = usize::from(item.0[0]) % STRIPES;
+        self.0.stripes[stripe].lock().await
     }
 }
 
@@ -135,20 +140,63 @@ impl Items for FolderItems {
     }
 
     async fn commit(&self, item: ItemId, root: Digest) -> Result<(), ItemsError> {
-        self.blocking(move |inner| inner.commit(item, root)).await
-    }
-
-    async fn root(&self, item: ItemId) -> Result<Digest, ItemsError> {
-        self.blocking(move |inner| inner.root(item)).await
-    }
-
-    async fn remove(&self, item: ItemId) -> Result<(), ItemsError> {
-        self.blocking(move |inner| inner.remove(item)).await
+        let _only = self.only(item).await;
+        let checked = self.blocking(move |inner| inner.check_whole(item, root));
+        let Some((part, size)) = checked.await? else {
+            return Ok(());
+        };
+        self.0.blobs.take(item, &part, size).await?;
+        self.blocking(move |inner| inner.publish(item, size)).await
     }
 
     async fn range(&self, item: ItemId, offset: u64, length: u32) -> Result<Bytes, ItemsError> {
-        self.blocking(move |inner| inner.range(item, offset, length))
-            .await
+        let size = self.blocking(move |inner| inner.committed_size(item));
+        let left = size.await?.saturating_sub(offset);
+        if left == 0 {
+            return Err(ItemsError::Shape("beyond the end of the item"));
+        }
+        let length = u64::from(length).min(left).min(BULK_MESSAGE as u64);
+        self.0.blobs.range(item, offset, length as usize).await
+    }
+
+    async fn root(&self, item: ItemId) -> Result<Digest, ItemsError> {
+        self.blocking(move |inner| match inner.list(item)? {
+            Some(list) => Ok(list.root()),
+            None => Err(inner.not_there(item)?),
+        })
+        .await
+    }
+
+    async fn remove(&self, item: ItemId) -> Result<(), ItemsError> {
+        let _only = self.only(item).await;
+        self.blocking(move |inner| inner.withdraw(item)).await?;
+        self.0.blobs.remove(item).await
+    }
+
+    async fn list(&self) -> Result<Vec<Held>, ItemsError> {
+        let blobs = self.0.blobs.list().await?;
+        self.blocking(move |inner| inner.all(blobs)).await
+    }
+
+    async fn check(&self, item: ItemId) -> Result<Option<u32>, ItemsError> {
+        let list = self.blocking(move |inner| match inner.list(item)? {
+            Some(list) => Ok(list),
+            None => Err(inner.not_there(item)?),
+        });
+        let list = list.await?;
+        for (index, hash) in (0..).zip(&list.hashes) {
+            let offset = u64::from(index) * u64::from(list.about.chunk);
+            let length = list.about.chunk_len(index).unwrap_or(0) as usize;
+            match self.0.blobs.range(item, offset, length).await {
+                Ok(bytes) if chunk_hash(&bytes) == *hash => {}
+                // Too short or gone is damage, too.
+                Ok(_) | Err(ItemsError::NotFound | ItemsError::Shape(_)) => {
+                    return Ok(Some(index));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -167,18 +215,18 @@ impl Inner {
             }
             return Ok(status);
         }
-        let free = free_space(&self.folder)?;
-        if reservation.size.saturating_add(HEADROOM) > free {
+        let room = free_space(&self.staging)?.saturating_sub(self.headroom);
+        if upload::file_size(&reservation) > room {
             return Err(ItemsError::Quota(format!(
-                "the server has no room for {} bytes",
+                "the server's disk has no room for {} bytes: {room} are left",
                 reservation.size
             )));
         }
-        let path = self.path(reservation.item);
+        let path = self.staged(reservation.item);
         fs::create_dir_all(&path).map_err(unavailable)?;
-        let made = upload::make(&path, reservation.size)
+        let made = upload::make(&path, &reservation)
             .and_then(|()| about::write(&path.join(ABOUT), &reservation))
-            .and_then(|()| sync_folder(&self.folder));
+            .and_then(|()| sync_folder(&self.staging));
         if let Err(error) = made {
             let _ = fs::remove_dir_all(&path);
             return Err(refused(error));
@@ -193,104 +241,103 @@ impl Inner {
 
     fn put(&self, item: ItemId, index: u32, bytes: &[u8]) -> Result<(), ItemsError> {
         let Some(upload) = self.upload(item)? else {
-            let reservation = self.about(item)?.ok_or(ItemsError::NotFound)?;
-            return upload::check_len(&reservation, index, bytes);
+            let list = self.list(item)?.ok_or(ItemsError::NotFound)?;
+            return upload::check_len(&list.about, index, bytes);
         };
         upload.put(index, bytes)
     }
 
     fn status(&self, item: ItemId) -> Result<Option<ItemStatus>, ItemsError> {
-        let Some(reservation) = self.about(item)? else {
-            return Ok(None);
-        };
-        let upload = self.upload(item)?;
-        Ok(Some(ItemStatus {
-            reservation,
-            durable: match &upload {
-                Some(upload) => upload.durable(),
-                None => all(reservation.chunks()),
-            },
-            committed: upload.is_none(),
+        if let Some(upload) = self.upload(item)? {
+            return Ok(Some(ItemStatus {
+                reservation: *upload.reservation(),
+                durable: upload.durable(),
+                committed: false,
+            }));
+        }
+        Ok(self.list(item)?.map(|list| ItemStatus {
+            durable: all(list.about.chunks()),
+            reservation: list.about,
+            committed: true,
         }))
     }
 
-    fn commit(&self, item: ItemId, root: Digest) -> Result<(), ItemsError> {
-        let path = self.path(item);
+    /// Checks that all chunks are there and are the root's, and writes their list. The part to be
+    /// taken over and how many bytes of it; `None` if the item is committed already.
+    fn check_whole(
+        &self,
+        item: ItemId,
+        root: Digest,
+    ) -> Result<Option<(PathBuf, u64)>, ItemsError> {
         let Some(upload) = self.upload(item)? else {
             // It was committed before: the same root again is no error.
-            let reservation = self.about(item)?.ok_or(ItemsError::NotFound)?;
-            let done = upload::read_done(&path.join(DONE), &reservation)?;
-            return upload::check_root(&reservation, &done, root);
+            let list = self.list(item)?.ok_or(ItemsError::NotFound)?;
+            return match list.root() == root {
+                true => Ok(None),
+                false => Err(ItemsError::WrongRoot),
+            };
         };
-        upload.commit(root, || {
-            fs::rename(path.join(PART), path.join(SEALED))?;
-            sync_folder(&path)
-        })?;
-        lock(&self.uploads).remove(&item);
-        Ok(())
+        let list = upload.whole(root)?;
+        let path = self.staged(item);
+        list.write(&path.join(LIST)).map_err(refused)?;
+        Ok(Some((path.join(PART), list.about.size)))
     }
 
-    fn root(&self, item: ItemId) -> Result<Digest, ItemsError> {
-        let reservation = self.about(item)?.ok_or(ItemsError::NotFound)?;
-        if self.upload(item)?.is_some() {
-            return Err(ItemsError::NotCommitted);
-        }
-        let done = upload::read_done(&self.path(item).join(DONE), &reservation)?;
-        upload::root_of(&reservation, &done)
-    }
-
-    /// Renamed first: whatever a crash leaves is no item any more, and the sweep removes it.
-    fn remove(&self, item: ItemId) -> Result<(), ItemsError> {
-        let path = self.path(item);
-        let gone = path.with_extension(GONE);
-        {
-            let _making = lock(&self.making);
-            let mut uploads = lock(&self.uploads);
-            match fs::rename(&path, &gone) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                other => other.map_err(unavailable)?,
-            }
-            uploads.remove(&item);
-        }
-        sync_folder(&self.folder).map_err(unavailable)?;
-        fs::remove_dir_all(&gone).map_err(unavailable)
-    }
-
-    fn range(&self, item: ItemId, offset: u64, length: u32) -> Result<Bytes, ItemsError> {
-        let path = self.path(item);
-        let file = match File::open(path.join(SEALED)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(match self.about(item)? {
-                    Some(_) => ItemsError::NotCommitted,
-                    None => ItemsError::NotFound,
-                });
-            }
-            Err(error) => return Err(unavailable(error)),
-        };
-        let size = file.metadata().map_err(unavailable)?.len();
-        let left = size.saturating_sub(offset);
-        if left == 0 {
-            return Err(ItemsError::Shape("beyond the end of the item"));
-        }
-        let length = (length as usize).min(BULK_MESSAGE);
-        let mut bytes = vec![0; usize::try_from(left).map_or(length, |left| left.min(length))];
-        file.read_exact_at(&mut bytes, offset)
+    /// Makes it readable, and forgets the upload.
+    fn publish(&self, item: ItemId, size: u64) -> Result<(), ItemsError> {
+        let path = self.staged(item);
+        fs::rename(path.join(LIST), self.listed(item))
+            .and_then(|()| sync_folder(&self.lists))
             .map_err(unavailable)?;
-        Ok(bytes.into())
+        // The marks have served; in a folder, part and blob are one file.
+        let part = File::options().write(true).open(path.join(PART));
+        if let Err(error) = part.and_then(|part| part.set_len(size)) {
+            tracing::debug!(%error, "the marks of a committed item stay");
+        }
+        self.forget(item)
     }
 
-    /// The upload under way; `None` when it is committed.
+    /// No longer an item: neither readable nor under way.
+    fn withdraw(&self, item: ItemId) -> Result<(), ItemsError> {
+        gone(fs::remove_file(self.listed(item)))?;
+        sync_folder(&self.lists).map_err(unavailable)?;
+        self.forget(item)
+    }
+
+    fn forget(&self, item: ItemId) -> Result<(), ItemsError> {
+        let _making = lock(&self.making);
+        lock(&self.uploads).remove(&item);
+        gone(fs::remove_dir_all(self.staged(item)))
+    }
+
+    fn committed_size(&self, item: ItemId) -> Result<u64, ItemsError> {
+        match list::read_about(&self.listed(item))? {
+            Some(about) => Ok(about.size),
+            None => Err(self.not_there(item)?),
+        }
+    }
+
+    fn not_there(&self, item: ItemId) -> Result<ItemsError, ItemsError> {
+        Ok(match self.staged(item).join(ABOUT).exists() {
+            true => ItemsError::NotCommitted,
+            false => ItemsError::NotFound,
+        })
+    }
+
+    /// The upload under way; `None` when it is committed or was never reserved.
     fn upload(&self, item: ItemId) -> Result<Option<Arc<Upload>>, ItemsError> {
         let mut uploads = lock(&self.uploads);
         if let Some(upload) = uploads.get(&item) {
             return Ok(Some(upload.clone()));
         }
-        let reservation = self.about(item)?.ok_or(ItemsError::NotFound)?;
-        let path = self.path(item);
-        if path.join(SEALED).exists() {
+        let path = self.staged(item);
+        // A crash may have left the staging folder of a committed item.
+        if self.listed(item).exists() {
             return Ok(None);
         }
+        let Some(reservation) = about::read(&path.join(ABOUT))? else {
+            return Ok(None);
+        };
         let upload = Arc::new(Upload::open(&path, reservation)?);
         if uploads.len() >= OPEN {
             // Never one in use: two of one item would not know of each other's chunks.
@@ -300,13 +347,66 @@ impl Inner {
         Ok(Some(upload))
     }
 
-    fn about(&self, item: ItemId) -> Result<Option<Reservation>, ItemsError> {
-        about::read(&self.path(item).join(ABOUT))
+    fn list(&self, item: ItemId) -> Result<Option<List>, ItemsError> {
+        List::read(&self.listed(item))
     }
 
-    fn path(&self, item: ItemId) -> PathBuf {
-        self.folder.join(item.to_string())
+    /// Everything of which anything is there, in whatever state.
+    fn all(&self, blobs: Vec<ItemId>) -> Result<Vec<Held>, ItemsError> {
+        let mut all: BTreeMap<ItemId, Held> = BTreeMap::new();
+        let mut add = |item, reserved, committed| {
+            let held = all.entry(item).or_insert(Held {
+                item,
+                reserved: None,
+                committed: false,
+            });
+            held.reserved = held.reserved.or(reserved);
+            held.committed |= committed;
+        };
+        let time = |about: Option<Reservation>| about.map(|about| about.time);
+        for item in names(&self.lists)? {
+            // A damaged one is for the scrub to tell of, not for a sweep to remove.
+            let about = list::read_about(&self.listed(item)).unwrap_or_default();
+            add(
+                item,
+                Some(time(about).unwrap_or(UnixMillis(u64::MAX))),
+                true,
+            );
+        }
+        for item in names(&self.staging)? {
+            let about = about::read(&self.staged(item).join(ABOUT));
+            let reserved = match about {
+                Ok(about) => time(about),
+                // Not for us to judge.
+                Err(_) => Some(UnixMillis(u64::MAX)),
+            };
+            add(item, reserved, false);
+        }
+        for item in blobs {
+            add(item, None, false);
+        }
+        Ok(all.into_values().collect())
     }
+
+    fn staged(&self, item: ItemId) -> PathBuf {
+        self.staging.join(item.to_string())
+    }
+
+    fn listed(&self, item: ItemId) -> PathBuf {
+        self.lists.join(item.to_string())
+    }
+}
+
+/// The items that a folder's entries are named after. What is named otherwise is not ours.
+fn names(folder: &Path) -> Result<Vec<ItemId>, ItemsError> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unavailable)? {
+        let name = entry.map_err(unavailable)?.file_name();
+        if let Some(Ok(item)) = name.to_str().map(ItemId::from_str) {
+            names.push(item);
+        }
+    }
+    Ok(names)
 }
 
 /// The bitmap of an item of which all is there.
@@ -327,10 +427,18 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// That something to be removed is gone already is no error.
+fn gone(removed: io::Result<()>) -> Result<(), ItemsError> {
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unavailable(error)),
+        _ => Ok(()),
+    }
+}
+
 fn refused(error: io::Error) -> ItemsError {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            ItemsError::Quota("the server's disk is full".to_owned())
+            ItemsError::Quota("the server's disk is full: its operator must make room".to_owned())
         }
         _ => unavailable(error),
     }

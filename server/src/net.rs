@@ -20,4 +20,4 @@ mod upgrade;
 pub use listener::{Settings, serve};
 pub use outbox::{ConnectionId, Cut, Outbox};
 pub use registry::{Presence, Registry};
-pub use session::{Closing, End, Link, Next, Service, Session, Step};
+pub use session::{Closing, End, Later, Link, Next, Service, Session, Step, Turn};

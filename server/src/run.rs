@@ -10,14 +10,13 @@ use plenary_proto::ids::UnixMillis;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{error, info, warn};
 
 use crate::backend::Backend;
 use crate::clock::now;
 use crate::config::Config;
 use crate::folder::{FOUNDER_FILE, Folder};
-use crate::items::FolderItems;
 use crate::net::{Registry, serve};
 use crate::service::Plenary;
 
@@ -25,8 +24,12 @@ use crate::service::Plenary;
 const OWN_FILES: u64 = 1024;
 /// How often the age of the certificate is looked at.
 const RENEWAL_CHECK: Duration = Duration::from_secs(3600);
-/// How often abandoned uploads and records past their retention are looked for.
-const TIDY: Duration = Duration::from_secs(24 * 3600);
+/// How often items that are due and records past their retention are looked for.
+const TIDY: Duration = Duration::from_secs(3600);
+/// How often all stored items are read back.
+const SCRUB: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Bytes a second that are read back: disk and members are not to notice.
+const SCRUB_PACE: u64 = 16 << 20;
 /// How often connections are looked over for devices whose admission ended by the clock.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -42,11 +45,7 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     let started = now();
     let folder = Arc::new(Folder::open(&config.data, started)?);
     let registry = Registry::new();
-    let Backend {
-        network,
-        store,
-        items,
-    } = Backend::open(config, &folder, registry.clone()).await?;
+    let Backend { network, store } = Backend::open(config, &folder, registry.clone()).await?;
     let identity = Reloadable::new(identity(config, &folder, started)?);
     let tcp = TcpListener::bind(config.listen)
         .await
@@ -63,7 +62,8 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
         started,
     ));
     let sweep = tokio::spawn(sweep(network.clone(), registry.clone()));
-    let tidy = tokio::spawn(tidy(items, network.clone()));
+    let tidy = tokio::spawn(tidy(network.clone()));
+    let scrub = tokio::spawn(scrub(network.clone()));
     let service = Arc::new(Plenary::new(network, registry));
     let serving = tokio::spawn(serve(
         tcp,
@@ -81,6 +81,7 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     renewal.abort();
     sweep.abort();
     tidy.abort();
+    scrub.abort();
     tokio::task::spawn_blocking(move || store.close()).await??;
     info!("ended");
     Ok(())
@@ -205,22 +206,62 @@ async fn sweep(network: Arc<Network>, registry: Arc<Registry>) {
     }
 }
 
-/// Removes uploads that nobody completed, and records past the retention of POLICY.
-async fn tidy(items: FolderItems, network: Arc<Network>) {
+/// Removes items that are due, and records past the retention of POLICY.
+async fn tidy(network: Arc<Network>) {
     let mut tick = interval(TIDY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        let items = items.clone();
-        match tokio::task::spawn_blocking(move || items.sweep(now())).await {
-            Ok(Ok(0)) => {}
-            Ok(Ok(swept)) => info!(swept, "removed abandoned uploads"),
-            Ok(Err(error)) => warn!(%error, "cannot remove abandoned uploads"),
-            Err(error) => warn!(%error, "cannot remove abandoned uploads"),
+        match network.sweep_items(now()).await {
+            Ok(swept) if swept.is_nothing() => {}
+            Ok(swept) => {
+                let (abandoned, expired) = (swept.abandoned, swept.expired);
+                let (collected, orphans) = (swept.collected, swept.orphans);
+                info!(abandoned, expired, collected, orphans, "removed items");
+                for item in swept.missing {
+                    error!(%item, "an item is missing: restore it from a backup");
+                }
+            }
+            Err(error) => warn!(%error, "cannot remove items that are due"),
         }
+        let usage = network.item_usage().await;
+        info!(
+            kept = usage.kept,
+            coming = usage.coming,
+            held = usage.held,
+            bytes = usage.bytes,
+            members = usage.members,
+            most = usage.most,
+            "items"
+        );
         match network.trim(now()).await {
             Ok(0) => {}
             Ok(channels) => info!(channels, "dropped records past their retention"),
             Err(error) => warn!(%error, "cannot drop records past their retention"),
+        }
+    }
+}
+
+/// Reads stored items back, slowly, and tells of those that are not as they were put.
+async fn scrub(network: Arc<Network>) {
+    loop {
+        sleep(SCRUB).await;
+        let mut after = None;
+        loop {
+            match network.scrub_next(after).await {
+                Ok(None) => break,
+                Ok(Some((item, size, damaged))) => {
+                    if let Some(chunk) = damaged {
+                        error!(%item, chunk, "an item is damaged: restore it from a backup");
+                    }
+                    after = Some(item);
+                    sleep(Duration::from_secs(size / SCRUB_PACE)).await;
+                }
+                Err(error) => {
+                    warn!(%error, "cannot read items back");
+                    break;
+                }
+            }
         }
     }
 }

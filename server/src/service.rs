@@ -13,7 +13,7 @@ use plenary_proto::request::Purpose;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::clock::now;
-use crate::net::{Closing, End, Link, Next, Presence, Registry, Service, Session, Step};
+use crate::net::{Closing, End, Link, Next, Presence, Registry, Service, Session, Step, Turn};
 
 /// A client that is told goodbye by a server that stops may try again after so long.
 const COME_BACK_MS: u64 = 1_000;
@@ -70,11 +70,11 @@ impl Session for Conversation {
         Step::reply(frames)
     }
 
-    async fn message(&mut self, message: Bytes) -> Step {
+    async fn message(&mut self, message: Bytes) -> Turn {
         let Some(state) = self.state.take() else {
-            return Step::close(Vec::new(), Closing::Failed);
+            return Step::close(Vec::new(), Closing::Failed).into();
         };
-        let (state, frames) = state.receive(message, now()).await;
+        let (state, turn) = state.take(message, now()).await;
         let next = match &state {
             session::Session::Opening(_) => Next::Stay,
             session::Session::Open(_) if self.settled => Next::Stay,
@@ -87,7 +87,13 @@ impl Session for Conversation {
             session::Session::Closed(closed) => Next::Close(closing(*closed)),
         };
         self.state = Some(state);
-        Step { frames, next }
+        Turn {
+            step: Step {
+                frames: turn.frames,
+                next,
+            },
+            later: turn.later,
+        }
     }
 
     fn farewell(&mut self, end: End) -> Vec<Bytes> {

@@ -11,9 +11,11 @@ const MAGIC: &[u8; 16] = b"plenary item 1\r\n";
 const CONTEXT: &str = "plenary 2026-11 item reservation v1";
 /// Magic, item, channel, device, size, chunk, time.
 const FIELDS: usize = 16 + 16 + 16 + 16 + 8 + 4 + 8;
+/// Bytes of a reservation, with its checksum.
+pub const LEN: usize = FIELDS + 32;
 
-/// Writes the reservation, whole or not at all; durable but for the folder's own entry above.
-pub fn write(path: &Path, reservation: &Reservation) -> io::Result<()> {
+/// The reservation's bytes.
+pub fn encode(reservation: &Reservation) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     bytes.extend_from_slice(reservation.item.as_bytes());
     bytes.extend_from_slice(reservation.channel.as_bytes());
@@ -23,9 +25,14 @@ pub fn write(path: &Path, reservation: &Reservation) -> io::Result<()> {
     bytes.extend_from_slice(&reservation.time.0.to_be_bytes());
     let sum = blake3::derive_key(CONTEXT, &bytes);
     bytes.extend_from_slice(&sum);
+    bytes
+}
+
+/// Writes the reservation, whole or not at all; durable but for the folder's own entry above.
+pub fn write(path: &Path, reservation: &Reservation) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file = File::create(&new)?;
-    file.write_all(&bytes)?;
+    file.write_all(&encode(reservation))?;
     file.sync_all()?;
     fs::rename(&new, path)?;
     match path.parent() {
@@ -41,15 +48,19 @@ pub fn read(path: &Path) -> Result<Option<Reservation>, ItemsError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(ItemsError::Unavailable(error.to_string())),
     };
-    parse(&bytes).map(Some).ok_or_else(|| {
-        ItemsError::Unavailable(format!(
-            "{} is damaged: restore it from a backup, or remove the item's folder",
-            path.display()
-        ))
-    })
+    parse(&bytes).map(Some).ok_or_else(|| damaged(path))
 }
 
-fn parse(bytes: &[u8]) -> Option<Reservation> {
+/// What an operator is told of a file that is not as it was written.
+pub fn damaged(path: &Path) -> ItemsError {
+    ItemsError::Unavailable(format!(
+        "{} is damaged: restore it from a backup, or remove it",
+        path.display()
+    ))
+}
+
+/// Reads the bytes of [`encode`].
+pub fn parse(bytes: &[u8]) -> Option<Reservation> {
     let (fields, sum) = bytes.split_at_checked(FIELDS)?;
     if sum != blake3::derive_key(CONTEXT, fields) {
         return None;

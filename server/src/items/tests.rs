@@ -1,11 +1,11 @@
 //! Reserve, put, commit, read; across restarts, and against what does not fit.
 
-use std::io::Write;
-
 use plenary_certs::item_root::{ItemRoot, chunk_hash};
 use plenary_proto::ids::{ChannelId, DeviceId};
 
 use super::*;
+
+mod leases;
 
 const CHUNK: u32 = 100;
 
@@ -36,6 +36,23 @@ fn items() -> (tempfile::TempDir, FolderItems) {
     let folder = tempfile::tempdir().unwrap();
     let items = FolderItems::open(folder.path()).unwrap();
     (folder, items)
+}
+
+/// What lies there, items by the first byte of their ids.
+fn there(folder: &tempfile::TempDir) -> Vec<String> {
+    let mut all = Vec::new();
+    for kind in [BLOBS, LISTS, STAGING] {
+        let Ok(entries) = fs::read_dir(folder.path().join(kind)) else {
+            continue;
+        };
+        for entry in entries {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let item = name.parse::<ItemId>().unwrap();
+            all.push(format!("{kind}/{}", item.0[0]));
+        }
+    }
+    all.sort();
+    all
 }
 
 async fn put_all(items: &FolderItems, item: ItemId, content: &[u8]) {
@@ -92,10 +109,12 @@ async fn an_upload_goes_on_after_a_restart_also_a_torn_one() {
         items.put(item, index, chunk).await.unwrap();
     }
     drop(items);
-    // A crash in the middle of a line.
-    let done = folder.path().join(item.to_string()).join(DONE);
-    let mut done = fs::OpenOptions::new().append(true).open(done).unwrap();
-    done.write_all(&[0, 0, 0, 1, 9, 9]).unwrap();
+    // A crash in the middle of a group: its marks are there, its bytes are not.
+    let staged = folder.path().join(STAGING).join(item.to_string());
+    let about = reservation(1, 350);
+    for (index, group) in [(1, 3), (3, 3)] {
+        upload::testing::mark(&staged, &about, index, group, Digest([9; 32]));
+    }
 
     let items = FolderItems::open(folder.path()).unwrap();
     let again = items.reserve(reservation(1, 350)).await.unwrap();
@@ -207,31 +226,6 @@ async fn many_uploads_at_once_do_not_mix() {
 }
 
 #[tokio::test]
-async fn abandoned_uploads_are_swept_and_nothing_else() {
-    let (folder, items) = items();
-    for id in [1, 2, 3] {
-        items.reserve(reservation(id, 50)).await.unwrap();
-    }
-    let content = content(50);
-    put_all(&items, ItemId([2; 16]), &content).await;
-    items.commit(ItemId([2; 16]), root(&content)).await.unwrap();
-    let late = 1_000_000 + ABANDONED.as_millis() as u64;
-    let young = Reservation {
-        time: UnixMillis(late),
-        ..reservation(4, 50)
-    };
-    items.reserve(young).await.unwrap();
-    // What a crash left of a reservation.
-    fs::create_dir(folder.path().join("half")).unwrap();
-    assert_eq!(items.sweep(UnixMillis(late)), Ok(1));
-    assert_eq!(items.sweep(UnixMillis(late + 1)), Ok(2));
-    for (id, there) in [(1, false), (2, true), (3, false), (4, true)] {
-        let status = items.status(ItemId([id; 16])).await.unwrap();
-        assert_eq!(status.is_some(), there, "{id}");
-    }
-}
-
-#[tokio::test]
 async fn what_is_removed_is_gone_also_after_a_crash_in_the_middle() {
     let (folder, items) = items();
     let content = content(150);
@@ -257,27 +251,140 @@ async fn what_is_removed_is_gone_also_after_a_crash_in_the_middle() {
         let put = items.put(item, 0, vec![0; 100].into()).await;
         assert_eq!(put, Err(ItemsError::NotFound));
     }
-    // A crash after the rename.
-    let path = folder.path().join(ItemId([2; 16]).to_string());
-    fs::rename(&path, path.with_extension(GONE)).unwrap();
-    assert_eq!(items.sweep(UnixMillis(0)), Ok(1));
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    assert_eq!(there(&folder), ["blobs/2", "lists/2"]);
+    // A crash after the first step.
+    let two = ItemId([2; 16]);
+    fs::remove_file(folder.path().join(LISTS).join(two.to_string())).unwrap();
+    assert_eq!(items.range(two, 0, 1).await, Err(ItemsError::NotFound));
+    let listed = items.list().await.unwrap();
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    items.remove(two).await.unwrap();
+    assert!(there(&folder).is_empty());
 }
 
 #[tokio::test]
 async fn a_damaged_reservation_is_refused_and_kept() {
     let (folder, items) = items();
     items.reserve(reservation(1, 50)).await.unwrap();
-    let about = folder.path().join(ItemId([1; 16]).to_string()).join(ABOUT);
+    let staged = folder.path().join(STAGING);
+    let about = staged.join(ItemId([1; 16]).to_string()).join(ABOUT);
     let whole = fs::read(&about).unwrap();
     for at in 0..whole.len() {
         let mut bytes = whole.clone();
         bytes[at] ^= 1;
         fs::write(&about, &bytes).unwrap();
+        lock(&items.0.uploads).clear();
         let refused = items.status(ItemId([1; 16])).await.unwrap_err();
         assert!(refused.to_string().contains("damaged"), "{refused}");
     }
     fs::write(&about, &whole[..whole.len() - 1]).unwrap();
     assert!(items.status(ItemId([1; 16])).await.is_err());
-    assert_eq!(items.sweep(UnixMillis(u64::MAX)), Ok(0));
+    let listed = items.list().await.unwrap();
+    // As young as can be: no sweep takes it for an orphan.
+    assert_eq!(listed[0].reserved, Some(UnixMillis(u64::MAX)));
+}
+
+#[tokio::test]
+async fn a_commit_cut_off_anywhere_is_completed_by_the_same_commit() {
+    let content = content(350);
+    let item = ItemId([1; 16]);
+    for steps in 1..=3 {
+        let (folder, items) = items();
+        items.reserve(reservation(1, 350)).await.unwrap();
+        put_all(&items, item, &content).await;
+        let staged = folder.path().join(STAGING).join(item.to_string());
+        let (part, size) = items.0.check_whole(item, root(&content)).unwrap().unwrap();
+        if steps > 1 {
+            items.0.blobs.take(item, &part, size).await.unwrap();
+        }
+        if steps > 2 {
+            let listed = folder.path().join(LISTS).join(item.to_string());
+            fs::rename(staged.join(LIST), listed).unwrap();
+        }
+        drop(items);
+        let items = FolderItems::open(folder.path()).unwrap();
+        let committed = items.status(item).await.unwrap().unwrap().committed;
+        assert_eq!(committed, steps > 2, "{steps}");
+        items.commit(item, root(&content)).await.unwrap();
+        assert_eq!(items.range(item, 0, 1000).await.unwrap(), content);
+        assert_eq!(items.check(item).await, Ok(None));
+        if steps < 3 {
+            assert_eq!(there(&folder), ["blobs/1", "lists/1"]);
+        }
+        items.remove(item).await.unwrap();
+        assert!(there(&folder).is_empty(), "{steps}");
+    }
+}
+
+#[tokio::test]
+async fn a_scrub_finds_what_is_not_as_it_was_put() {
+    let (folder, items) = items();
+    let content = content(350);
+    let item = ItemId([1; 16]);
+    items.reserve(reservation(1, 350)).await.unwrap();
+    put_all(&items, item, &content).await;
+    assert_eq!(items.check(item).await, Err(ItemsError::NotCommitted));
+    items.commit(item, root(&content)).await.unwrap();
+    assert_eq!(items.check(item).await, Ok(None));
+    let blob = folder.path().join(BLOBS).join(item.to_string());
+    let whole = fs::read(&blob).unwrap();
+    assert_eq!(whole, content, "the sealed bytes and nothing else");
+    for at in [0, 99, 100, 349] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        fs::write(&blob, bytes).unwrap();
+        assert_eq!(items.check(item).await, Ok(Some(at as u32 / 100)));
+    }
+    fs::write(&blob, &whole[..320]).unwrap();
+    assert_eq!(items.check(item).await, Ok(Some(3)));
+    fs::remove_file(&blob).unwrap();
+    assert_eq!(items.check(item).await, Ok(Some(0)));
+    fs::write(&blob, &whole).unwrap();
+    let list = folder.path().join(LISTS).join(item.to_string());
+    let bytes = fs::read(&list).unwrap();
+    for at in [0, 20, bytes.len() - 1] {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1;
+        fs::write(&list, bytes).unwrap();
+        let refused = items.check(item).await.unwrap_err();
+        assert!(refused.to_string().contains("damaged"), "{refused}");
+    }
+}
+
+#[test]
+fn lines_that_put_at_once_share_groups_and_agree() {
+    let folder = tempfile::tempdir().unwrap();
+    let about = reservation(1, 100 * 64);
+    upload::make(folder.path(), &about).unwrap();
+    let put = Upload::open(folder.path(), about).unwrap();
+    let chunk = |index: u32| vec![index as u8; 100];
+    // Every chunk twice, from eight threads.
+    std::thread::scope(|scope| {
+        for thread in 0..8u32 {
+            let put = &put;
+            scope.spawn(move || {
+                for n in 0..16 {
+                    let index = (thread % 4) * 16 + n;
+                    put.put(index, &chunk(index)).unwrap();
+                }
+            });
+        }
+    });
+    assert!(put.durable().iter().all(|byte| *byte == 0xff));
+    let mut whole = ItemRoot::new(about.size, about.chunk);
+    (0..64).for_each(|index| whole.push(&chunk_hash(&chunk(index))));
+    let again = Upload::open(folder.path(), about).unwrap();
+    let list = again.whole(whole.finish()).unwrap();
+    assert_eq!(list.hashes.len(), 64);
+}
+
+#[tokio::test]
+async fn what_the_disk_has_no_room_for_is_refused_with_what_is_left() {
+    let (folder, mut items) = items();
+    Arc::get_mut(&mut items.0).unwrap().headroom = u64::MAX;
+    let refused = items.reserve(reservation(1, 50)).await.unwrap_err();
+    assert!(matches!(&refused, ItemsError::Quota(why) if why.contains("0 are left")));
+    assert!(there(&folder).is_empty());
+    Arc::get_mut(&mut items.0).unwrap().headroom = 0;
+    items.reserve(reservation(1, 50)).await.unwrap();
 }

@@ -1,20 +1,38 @@
-//! One upload under way: its two files, and which chunks are durable.
+//! One upload under way: its part file, and which chunks are durable.
+//!
+//! ```text
+//! part   sealed bytes, each chunk at its place | gap to 4 KiB | one mark a chunk
+//! mark   group (4, big-endian; 0: not there), zeros (4), hash of the chunk (32)
+//! ```
+//!
+//! Bytes and marks lie in one file, so that one fdatasync makes both durable. Chunks that wait at the
+//! same time are one group: their marks bear its number, one sync serves them all, and no mark of the
+//! next group is written before. So after a crash only the marks of the highest group may lie without
+//! their bytes: those chunks are read and hashed at the next opening, all others are as good as their
+//! marks. A resume costs a group, never the item.
+//!
+//! A mark is aligned to four bytes and disks write sectors whole, so a number is there or not; a hash
+//! torn in two fits no bytes.
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use plenary_certs::item_root::{ItemRoot, chunk_hash};
+use plenary_certs::item_root::chunk_hash;
 use plenary_core::items::{ItemsError, Reservation, bitmap_len};
 use plenary_proto::ids::Digest;
 
-use super::{DONE, PART, lock, refused, unavailable};
+use super::list::List;
+use super::{PART, lock, refused, unavailable};
 
-/// Index (big-endian) and hash.
-const LINE: usize = 4 + Digest::LEN;
+/// Bytes of a mark.
+const MARK: usize = 8 + Digest::LEN;
+/// Marks begin at a multiple of this.
+const ALIGN: u64 = 4096;
 
 /// An item that is not committed.
 #[derive(Debug)]
@@ -22,17 +40,36 @@ pub struct Upload {
     reservation: Reservation,
     part: File,
     state: Mutex<State>,
+    /// Told whenever a group ended or a chunk was given up.
+    turn: Condvar,
 }
 
 #[derive(Debug)]
 struct State {
-    done: File,
     hashes: Vec<Option<Digest>>,
-    committed: bool,
+    /// Chunks between their write and the end of their group.
+    writing: HashSet<u32>,
+    /// Of them, those whose bytes are written: the next group.
+    waiting: Vec<(u32, Digest)>,
+    /// The number that those in `waiting` will have.
+    group: u32,
+    syncing: bool,
+    /// A sync failed: what is on disk is not known any more.
+    failed: Option<ItemsError>,
 }
 
-/// Makes the files and takes the room for them.
-pub fn make(folder: &Path, size: u64) -> io::Result<()> {
+/// Bytes that an upload takes on disk.
+pub fn file_size(reservation: &Reservation) -> u64 {
+    marks_at(reservation).saturating_add(reservation.chunks().saturating_mul(MARK as u64))
+}
+
+fn marks_at(reservation: &Reservation) -> u64 {
+    reservation.size.div_ceil(ALIGN).saturating_mul(ALIGN)
+}
+
+/// Makes the file and takes the room for it.
+pub fn make(folder: &Path, reservation: &Reservation) -> io::Result<()> {
+    let size = file_size(reservation);
     let part = File::create(folder.join(PART))?;
     match rustix::fs::fallocate(&part, rustix::fs::FallocateFlags::empty(), 0, size) {
         Ok(()) => {}
@@ -40,30 +77,7 @@ pub fn make(folder: &Path, size: u64) -> io::Result<()> {
         Err(rustix::io::Errno::OPNOTSUPP) => part.set_len(size)?,
         Err(error) => return Err(error.into()),
     }
-    part.sync_all()?;
-    File::create(folder.join(DONE))?.sync_all()
-}
-
-/// The lines of `done`. What a crash cut off, at the end, is none.
-pub fn read_done(
-    path: &Path,
-    reservation: &Reservation,
-) -> Result<Vec<Option<Digest>>, ItemsError> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|mut file| file.read_to_end(&mut bytes))
-        .map_err(unavailable)?;
-    let mut hashes = vec![None; reservation.chunks() as usize];
-    for line in bytes.chunks_exact(LINE) {
-        let (Some((index, _)), Ok(hash)) = (line.split_first_chunk(), Digest::try_from(&line[4..]))
-        else {
-            continue;
-        };
-        if let Some(place) = hashes.get_mut(u32::from_be_bytes(*index) as usize) {
-            *place = Some(hash);
-        }
-    }
-    Ok(hashes)
+    part.sync_all()
 }
 
 /// Refuses a chunk that is not as long as reserved.
@@ -74,82 +88,131 @@ pub fn check_len(reservation: &Reservation, index: u32, bytes: &[u8]) -> Result<
     Ok(())
 }
 
-/// The root of all chunks, if they are there.
-pub fn root_of(reservation: &Reservation, hashes: &[Option<Digest>]) -> Result<Digest, ItemsError> {
-    let mut root = ItemRoot::new(reservation.size, reservation.chunk);
-    for hash in hashes {
-        root.push(hash.as_ref().ok_or(ItemsError::Incomplete)?);
-    }
-    Ok(root.finish())
-}
-
-/// Refuses a root that is not that of all chunks.
-pub fn check_root(
-    reservation: &Reservation,
-    hashes: &[Option<Digest>],
-    root: Digest,
-) -> Result<(), ItemsError> {
-    if root_of(reservation, hashes)? != root {
-        return Err(ItemsError::WrongRoot);
-    }
-    Ok(())
-}
-
 impl Upload {
     /// Opens what [`make`] made, and goes on from what is durable.
     pub fn open(folder: &Path, reservation: Reservation) -> Result<Self, ItemsError> {
-        let done_path = folder.join(DONE);
-        let hashes = read_done(&done_path, &reservation)?;
-        let append = |path: &Path| OpenOptions::new().append(true).open(path);
-        let done = append(&done_path).map_err(unavailable)?;
-        // Lines stay aligned after one that was cut off.
-        let len = done.metadata().map_err(unavailable)?.len();
-        done.set_len(len - len % LINE as u64).map_err(unavailable)?;
-        let part = OpenOptions::new().write(true).open(folder.join(PART));
+        let part = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(folder.join(PART))
+            .map_err(unavailable)?;
+        let (hashes, group) = read_marks(&part, &reservation).map_err(unavailable)?;
         Ok(Self {
             reservation,
-            part: part.map_err(unavailable)?,
+            part,
             state: Mutex::new(State {
-                done,
                 hashes,
-                committed: false,
+                writing: HashSet::new(),
+                waiting: Vec::new(),
+                group,
+                syncing: false,
+                failed: None,
             }),
+            turn: Condvar::new(),
         })
     }
 
-    /// Stores a chunk; durable before the return.
+    /// As reserved.
+    pub fn reservation(&self) -> &Reservation {
+        &self.reservation
+    }
+
+    /// Stores a chunk; durable before the return. Callers on several threads share syncs.
     pub fn put(&self, index: u32, bytes: &[u8]) -> Result<(), ItemsError> {
         check_len(&self.reservation, index, bytes)?;
         let hash = chunk_hash(bytes);
-        let mut state = lock(&self.state);
-        let place = index as usize;
-        match state.hashes.get(place) {
-            _ if state.committed => return Ok(()),
-            Some(Some(known)) if *known == hash => return Ok(()),
-            // A crash between the two files would leave the bytes of one and the hash of the other.
-            Some(Some(_)) => {
-                return Err(ItemsError::Shape(
-                    "the chunk is there with other bytes: seal as another item",
-                ));
-            }
-            _ => {}
+        if !self.begin(index, hash)? {
+            return Ok(());
         }
-        // Held until both files are on disk: bytes and hash of one chunk must not be of two puts.
         let offset = u64::from(index) * u64::from(self.reservation.chunk);
-        let mut line = [0; LINE];
-        line[..4].copy_from_slice(&index.to_be_bytes());
-        line[4..].copy_from_slice(hash.as_bytes());
-        let written = self
-            .part
-            .write_all_at(bytes, offset)
-            .and_then(|()| self.part.sync_data())
-            .and_then(|()| state.done.write_all(&line))
-            .and_then(|()| state.done.sync_data());
-        written.map_err(refused)?;
-        if let Some(known) = state.hashes.get_mut(place) {
-            *known = Some(hash);
+        let written = self.part.write_all_at(bytes, offset);
+        let mut state = lock(&self.state);
+        if let Err(error) = written {
+            state.writing.remove(&index);
+            self.turn.notify_all();
+            return Err(refused(error));
         }
-        Ok(())
+        state.waiting.push((index, hash));
+        let group = state.group;
+        loop {
+            if let Some(error) = &state.failed {
+                return Err(error.clone());
+            }
+            if !state.writing.contains(&index) {
+                return Ok(());
+            }
+            state = if state.group == group && !state.syncing {
+                self.lead(state)
+            } else {
+                self.wait(state)
+            };
+        }
+    }
+
+    /// Whether this chunk is to be written now, by the caller alone.
+    fn begin(&self, index: u32, hash: Digest) -> Result<bool, ItemsError> {
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(error) = &state.failed {
+                return Err(error.clone());
+            }
+            match state.hashes.get(index as usize) {
+                Some(Some(known)) if *known == hash => return Ok(false),
+                // A crash between two writes would leave the bytes of one and the hash of the other.
+                Some(Some(_)) => {
+                    return Err(ItemsError::Shape(
+                        "the chunk is there with other bytes: seal as another item",
+                    ));
+                }
+                _ => {}
+            }
+            if state.writing.insert(index) {
+                return Ok(true);
+            }
+            state = self.wait(state);
+        }
+    }
+
+    /// Syncs all that wait, for everybody.
+    fn lead<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let chunks = std::mem::take(&mut state.waiting);
+        let group = state.group;
+        state.group += 1;
+        state.syncing = true;
+        drop(state);
+        let synced = self.sync(group, &chunks);
+        let mut state = lock(&self.state);
+        state.syncing = false;
+        match synced {
+            Ok(()) => {
+                for (index, hash) in chunks {
+                    state.writing.remove(&index);
+                    if let Some(known) = state.hashes.get_mut(index as usize) {
+                        *known = Some(hash);
+                    }
+                }
+            }
+            Err(error) => state.failed = Some(refused(error)),
+        }
+        self.turn.notify_all();
+        state
+    }
+
+    fn sync(&self, group: u32, chunks: &[(u32, Digest)]) -> io::Result<()> {
+        for (index, hash) in chunks {
+            let mut mark = [0; MARK];
+            mark[..4].copy_from_slice(&group.to_be_bytes());
+            mark[8..].copy_from_slice(hash.as_bytes());
+            self.part
+                .write_all_at(&mark, mark_at(&self.reservation, *index))?;
+        }
+        self.part.sync_data()
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.turn
+            .wait(state)
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Which chunks are durable.
@@ -167,18 +230,78 @@ impl Upload {
         bitmap.into()
     }
 
-    /// Checks the root and lets `publish` give the item its final name.
-    pub fn commit(
-        &self,
-        root: Digest,
-        publish: impl FnOnce() -> io::Result<()>,
-    ) -> Result<(), ItemsError> {
-        let mut state = lock(&self.state);
-        check_root(&self.reservation, &state.hashes, root)?;
-        if !state.committed {
-            publish().map_err(unavailable)?;
-            state.committed = true;
+    /// The list of all chunks, if they are there and are the root's.
+    pub fn whole(&self, root: Digest) -> Result<List, ItemsError> {
+        let hashes = lock(&self.state).hashes.iter().copied().collect();
+        let list = List {
+            about: self.reservation,
+            hashes: Option::ok_or(hashes, ItemsError::Incomplete)?,
+        };
+        match list.root() == root {
+            true => Ok(list),
+            false => Err(ItemsError::WrongRoot),
         }
-        Ok(())
+    }
+}
+
+fn mark_at(reservation: &Reservation, index: u32) -> u64 {
+    marks_at(reservation) + u64::from(index) * MARK as u64
+}
+
+/// What is durable, and the number of the next group. Marks that lie without their bytes are erased.
+fn read_marks(part: &File, reservation: &Reservation) -> io::Result<(Vec<Option<Digest>>, u32)> {
+    let mut marks = vec![0; reservation.chunks() as usize * MARK];
+    part.read_exact_at(&mut marks, marks_at(reservation))?;
+    let marks: Vec<_> = marks
+        .chunks_exact(MARK)
+        .map(|mark| {
+            let group = mark
+                .first_chunk()
+                .map_or(0, |group| u32::from_be_bytes(*group));
+            (
+                group,
+                Digest::try_from(&mark[8..]).unwrap_or(Digest([0; 32])),
+            )
+        })
+        .collect();
+    let highest = marks.iter().map(|(group, _)| *group).max().unwrap_or(0);
+    let mut hashes = Vec::with_capacity(marks.len());
+    let mut bytes = Vec::new();
+    let mut erased = false;
+    for (index, (group, hash)) in (0..).zip(&marks) {
+        let mut there = *group > 0;
+        if there && *group == highest {
+            bytes.resize(reservation.chunk_len(index).unwrap_or(0) as usize, 0);
+            let offset = u64::from(index) * u64::from(reservation.chunk);
+            part.read_exact_at(&mut bytes, offset)?;
+            there = chunk_hash(&bytes) == *hash;
+            if !there {
+                part.write_all_at(&[0; MARK], mark_at(reservation, index))?;
+                erased = true;
+            }
+        }
+        hashes.push(there.then_some(*hash));
+    }
+    if erased {
+        part.sync_data()?;
+    }
+    Ok((hashes, highest + 1))
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+
+    /// A mark as a crash may leave it: of this group, for bytes that are not there.
+    pub fn mark(folder: &Path, reservation: &Reservation, index: u32, group: u32, hash: Digest) {
+        let part = OpenOptions::new()
+            .write(true)
+            .open(folder.join(PART))
+            .unwrap();
+        let mut mark = [0; MARK];
+        mark[..4].copy_from_slice(&group.to_be_bytes());
+        mark[8..].copy_from_slice(hash.as_bytes());
+        part.write_all_at(&mark, mark_at(reservation, index))
+            .unwrap();
     }
 }

@@ -5,7 +5,9 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream::FuturesUnordered;
 use futures_util::{SinkExt, StreamExt};
+use plenary_proto::limits::CREDIT_CHUNKS;
 use plenary_proto::scanner::Violation;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::select;
@@ -19,7 +21,7 @@ use tracing::debug;
 use super::gate::Slot;
 use super::guard::{Guarded, violation};
 use super::outbox::{Cut, CutWatch, Inbox};
-use super::session::{Closing, End, Next, Session, Step};
+use super::session::{Closing, End, Later, Next, Session, Step};
 
 /// For the last frames and the close frame to go out and be answered.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -88,7 +90,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn serve(&mut self, session: &mut dyn Session) -> Result<Never, Ended> {
+        let mut later = FuturesUnordered::new();
+        let ended = self.exchange(session, &mut later).await;
+        // What has begun in the store ends there.
+        while later.next().await.is_some() {}
+        ended
+    }
+
+    async fn exchange(
+        &mut self,
+        session: &mut dyn Session,
+        later: &mut FuturesUnordered<Later>,
+    ) -> Result<Never, Ended> {
         enum Event {
+            Done(Vec<Bytes>),
             Message(Option<Result<Message, tungstenite::Error>>),
             Push(Option<Bytes>),
             Tick,
@@ -104,17 +119,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 why = cut.wait() => return Err(Ended::Cut(why)),
                 _ = self.stop.wait_for(|stop| *stop) => return Err(Ended::Shutdown),
                 () = &mut tick => Event::Tick,
-                message = self.socket.next() => Event::Message(message),
+                Some(frames) = later.next() => Event::Done(frames),
+                message = self.socket.next(), if later.len() < CREDIT_CHUNKS => {
+                    Event::Message(message)
+                }
                 frame = self.inbox.next() => Event::Push(frame),
             };
             match event {
                 Event::Message(message) => {
                     pinged = false;
                     if let Some(bytes) = understand(message)? {
-                        let step = self.attend(session.message(bytes), &mut cut).await?;
-                        self.take(step, &mut cut).await?;
+                        let turn = self.attend(session.message(bytes), &mut cut).await?;
+                        later.extend(turn.later);
+                        self.take(turn.step, &mut cut).await?;
                     }
                 }
+                Event::Done(frames) => self.write(frames, &mut cut).await?,
                 Event::Push(frame) => self.write(frame, &mut cut).await?,
                 Event::Tick => {
                     let now = Instant::now();
@@ -137,15 +157,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Waits for the session, and writes pushes meanwhile. The session's work is never dropped
     /// half done: what it has begun in the store, it ends.
-    async fn attend(
+    async fn attend<T>(
         &mut self,
-        work: impl Future<Output = Step>,
+        work: impl Future<Output = T>,
         cut: &mut CutWatch,
-    ) -> Result<Step, Ended> {
+    ) -> Result<T, Ended> {
         let mut work = pin!(work);
         let ended = select! {
             biased;
-            step = &mut work => return Ok(step),
+            done = &mut work => return Ok(done),
             why = cut.wait() => Ended::Cut(why),
             ended = pump(&mut self.socket, &mut self.inbox) => ended,
         };

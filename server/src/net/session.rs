@@ -4,9 +4,12 @@
 //! own session drives the core; tests plug in an echo.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+#[cfg(doc)]
+use plenary_proto::limits::CREDIT_CHUNKS;
 
 use super::outbox::{Cut, Outbox};
 
@@ -34,7 +37,7 @@ pub trait Session: Send {
     async fn opened(&mut self) -> Step;
 
     /// A message came: one binary one, within the limit in force.
-    async fn message(&mut self, message: Bytes) -> Step;
+    async fn message(&mut self, message: Bytes) -> Turn;
 
     /// The last frames before the close frame, when the server ends the connection.
     fn farewell(&mut self, end: End) -> Vec<Bytes>;
@@ -56,6 +59,25 @@ pub struct Step {
     pub frames: Vec<Bytes>,
     /// Then.
     pub next: Next,
+}
+
+/// What a message leads to: a step now, and work that goes on beside the next messages.
+pub struct Turn {
+    /// Now.
+    pub step: Step,
+    /// Its frames are written when it is done. At most [`CREDIT_CHUNKS`] are under way at once;
+    /// meanwhile no message is read.
+    pub later: Option<Later>,
+}
+
+/// Work beside a connection's messages: the frames it ends with. Driven to its end also when the
+/// connection breaks.
+pub type Later = Pin<Box<dyn Future<Output = Vec<Bytes>> + Send>>;
+
+impl From<Step> for Turn {
+    fn from(step: Step) -> Self {
+        Self { step, later: None }
+    }
 }
 
 /// How a connection goes on.

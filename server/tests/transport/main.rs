@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use plenary_proto::ids::DeviceId;
-use plenary_proto::limits::{CHAT_MESSAGE, FRAME_BEFORE_OK};
+use plenary_proto::limits::{CHAT_MESSAGE, CREDIT_CHUNKS, FRAME_BEFORE_OK};
 use plenary_server::net::Settings;
 use rig::{Client, Rig, data_frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -344,4 +344,37 @@ async fn garbage_instead_of_tls_harms_nobody() {
     let mut client: Client = rig.settled(ALICE).await;
     client.send(&b"ok"[..]).await;
     assert_eq!(client.next().await[..], *b"ok");
+}
+
+#[tokio::test]
+async fn work_beside_the_messages_holds_none_up_and_is_bounded() {
+    let rig = Rig::start(Settings::default()).await;
+    let mut client = rig.settled(ALICE).await;
+    let released = async |client: &mut Client| {
+        rig.go_on.notify_one();
+        assert_eq!(client.next().await[..], *b"done later");
+    };
+    for _ in 1..CREDIT_CHUNKS {
+        client.send(&b"later"[..]).await;
+    }
+    client.send(&b"passes"[..]).await;
+    assert_eq!(client.next().await[..], *b"passes");
+    // One more, and nothing is read until one of them is done.
+    client.send(&b"later"[..]).await;
+    client.send(&b"waits"[..]).await;
+    released(&mut client).await;
+    assert_eq!(client.next().await[..], *b"waits");
+    for _ in 1..CREDIT_CHUNKS {
+        released(&mut client).await;
+    }
+    assert_eq!(rig.finished(), CREDIT_CHUNKS);
+    // What has begun is ended also when the device is cut.
+    client.send(&b"later"[..]).await;
+    client.send(&b"passes"[..]).await;
+    assert_eq!(client.next().await[..], *b"passes");
+    assert_eq!(rig.registry.cut(&[ALICE]), 1);
+    rig.go_on.notify_one();
+    assert_eq!(client.next().await[..], *b"bye");
+    assert_eq!(client.closed().await, 4002);
+    assert_eq!(rig.finished(), CREDIT_CHUNKS + 1);
 }

@@ -13,7 +13,7 @@ use plenary_proto::ids::{DeviceId, MemberId, UnixMillis};
 use plenary_proto::limits::CHAT_MESSAGE;
 use plenary_proto::request::Purpose;
 use plenary_server::net::{
-    End, Link, Next, Presence, Registry, Service, Session, Settings, Step, serve,
+    End, Link, Next, Presence, Registry, Service, Session, Settings, Step, Turn, serve,
 };
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -225,7 +225,7 @@ impl Session for EchoSession {
         Step::reply(vec![Bytes::copy_from_slice(&self.link.exporter)])
     }
 
-    async fn message(&mut self, message: Bytes) -> Step {
+    async fn message(&mut self, message: Bytes) -> Turn {
         if let Some(device) = message.strip_prefix(b"settle") {
             let device = DeviceId::try_from(device).unwrap();
             let member = MemberId(device.0);
@@ -236,15 +236,29 @@ impl Session for EchoSession {
                 next: Next::Settled {
                     message: CHAT_MESSAGE,
                 },
+            }
+            .into();
+        }
+        if message[..] == *b"later" {
+            let (working, go_on) = (self.working.clone(), self.go_on.clone());
+            let finished = self.finished.clone();
+            return Turn {
+                step: Step::reply(Vec::new()),
+                later: Some(Box::pin(async move {
+                    working.notify_one();
+                    go_on.notified().await;
+                    finished.fetch_add(1, Ordering::SeqCst);
+                    vec![Bytes::from_static(b"done later")]
+                })),
             };
         }
         if message[..] == *b"wait" {
             self.working.notify_one();
             self.go_on.notified().await;
             self.finished.fetch_add(1, Ordering::SeqCst);
-            return Step::reply(vec![Bytes::from_static(b"waited")]);
+            return Step::reply(vec![Bytes::from_static(b"waited")]).into();
         }
-        Step::reply(vec![message])
+        Step::reply(vec![message]).into()
     }
 
     fn farewell(&mut self, _end: End) -> Vec<Bytes> {

@@ -1,0 +1,108 @@
+//! Where the bytes of committed items are: one seam, a folder or an object store behind it.
+
+use std::fmt::Debug;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use plenary_core::items::ItemsError;
+use plenary_proto::ids::ItemId;
+
+use super::{gone, names, sync_folder, unavailable};
+
+/// The bytes of committed items.
+#[async_trait]
+pub trait Blobs: Debug + Send + Sync + 'static {
+    /// Takes the first `size` bytes of a finished part over; they survive power loss before the
+    /// return. The part is left, for a repeat; what a try before left is replaced.
+    async fn take(&self, item: ItemId, part: &Path, size: u64) -> Result<(), ItemsError>;
+
+    /// Exactly so many bytes. Errors: [`ItemsError::NotFound`], [`ItemsError::Shape`] if there are
+    /// fewer.
+    async fn range(&self, item: ItemId, offset: u64, length: usize) -> Result<Bytes, ItemsError>;
+
+    /// Removes it. That it is not there is no error.
+    async fn remove(&self, item: ItemId) -> Result<(), ItemsError>;
+
+    /// All there are.
+    async fn list(&self) -> Result<Vec<ItemId>, ItemsError>;
+}
+
+/// A folder beside the staging one. A part becomes a blob by a second name: handing its bytes to an
+/// object store crate over a local folder would write every item twice.
+#[derive(Debug)]
+pub struct FolderBlobs {
+    folder: PathBuf,
+}
+
+impl FolderBlobs {
+    /// Opens the folder, or makes it.
+    pub fn open(folder: &Path) -> Result<Self, ItemsError> {
+        fs::create_dir_all(folder).map_err(unavailable)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+        })
+    }
+
+    fn path(&self, item: ItemId) -> PathBuf {
+        self.folder.join(item.to_string())
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ItemsError> + Send + 'static,
+) -> Result<T, ItemsError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(unavailable)?
+}
+
+#[async_trait]
+impl Blobs for FolderBlobs {
+    async fn take(&self, item: ItemId, part: &Path, _: u64) -> Result<(), ItemsError> {
+        let (folder, path, part) = (self.folder.clone(), self.path(item), part.to_owned());
+        blocking(move || {
+            // The marks behind the bytes go with the second name: cut off, they would be missing
+            // if the commit had to be repeated.
+            gone(fs::remove_file(&path))?;
+            fs::hard_link(&part, &path)
+                .and_then(|()| sync_folder(&folder))
+                .map_err(unavailable)
+        })
+        .await
+    }
+
+    async fn range(&self, item: ItemId, offset: u64, length: usize) -> Result<Bytes, ItemsError> {
+        let path = self.path(item);
+        blocking(move || {
+            let mut bytes = vec![0; length];
+            let read = File::open(path).and_then(|file| file.read_exact_at(&mut bytes, offset));
+            match read {
+                Ok(()) => Ok(bytes.into()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ItemsError::NotFound),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    Err(ItemsError::Shape("beyond the end of the item"))
+                }
+                Err(error) => Err(unavailable(error)),
+            }
+        })
+        .await
+    }
+
+    async fn remove(&self, item: ItemId) -> Result<(), ItemsError> {
+        let (folder, path) = (self.folder.clone(), self.path(item));
+        blocking(move || {
+            gone(fs::remove_file(path))?;
+            sync_folder(&folder).map_err(unavailable)
+        })
+        .await
+    }
+
+    async fn list(&self) -> Result<Vec<ItemId>, ItemsError> {
+        let folder = self.folder.clone();
+        blocking(move || names(&folder)).await
+    }
+}

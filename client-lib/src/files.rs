@@ -26,8 +26,8 @@
 //! **Resume, sending.** A nonce must never seal two plaintexts. A chunk's plaintext hash is in the
 //! [`Journal`] on disk before the chunk is handed out; after a stop, a chunk is sealed again only
 //! if its plaintext has that hash. Otherwise the file has changed: new key, new item.
-//! **Resume, receiving.** What is in the `.part` file is verified against its own journal, and taken
-//! up at the first chunk that is not as it was.
+//! **Resume, receiving.** What was synced is taken up by the digest's saved state; what is behind it in
+//! the `.part` file is verified against its own journal, up to the first chunk that is not as it was.
 //!
 //! **Malware samples** are received as they were sent: [`SealedIncoming`] verifies them chunk by
 //! chunk in memory and writes the sealed bytes; [`export_sample`] opens them, by its own call only.
@@ -60,6 +60,7 @@
 //! # }
 //! ```
 
+mod checkpoint;
 mod described;
 mod error;
 mod incoming;

@@ -46,7 +46,7 @@ pub use plenary_certs::{
 };
 pub use plenary_proto::{ids, label::Label};
 pub use store::alarms::Alarm;
-pub use transfer::{Progress, Transfer};
+pub use transfer::{Progress, State as TransferState, Transfer};
 
 /// The README's examples compile.
 #[cfg(doctest)]

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use plenary_proto::{ids::ChannelId, label::Label};
+use plenary_proto::{ids::ChannelId, label::Label, request::ItemTerms};
 use zeroize::Zeroizing;
 
 use super::{Client, Message, Outgoing, custody::handed_over, discuss::encode};
@@ -164,7 +164,7 @@ impl Client {
             plan: fresh,
         };
         let client = self.clone();
-        Ok(Transfer::start(size, move |meter| async move {
+        Ok(Transfer::start(&self.desk, size, move |meter| async move {
             client.put_up(row, &file, &folder, meter).await
         }))
     }
@@ -195,12 +195,22 @@ impl Client {
             channel,
         };
         let client = self.clone();
-        Ok(Transfer::start(total, move |meter| async move {
-            client.may_collect(channel, &manifest).await?;
-            let path = download.run(client.driver.clone(), meter).await?;
-            client.collected(channel, &manifest).await?;
-            Ok(path)
-        }))
+        Ok(Transfer::start(
+            &self.desk,
+            total,
+            move |meter| async move {
+                client.may_collect(channel, &manifest).await?;
+                let path = download.run(client.driver.clone(), meter).await?;
+                client.collected(channel, &manifest).await?;
+                Ok(path)
+            },
+        ))
+    }
+
+    /// Bytes a second that all transfers of this client may take together; `None`: what the line
+    /// carries.
+    pub fn limit_rate(&self, bytes_a_second: Option<u64>) {
+        self.desk.set_rate(bytes_a_second);
     }
 
     async fn put_up(
@@ -222,6 +232,7 @@ impl Client {
             journal: journal.clone(),
             plan,
             channel,
+            terms: ItemTerms::default(),
             again,
         };
         let put = upload.run(self.driver.clone(), meter).await;
@@ -274,9 +285,10 @@ impl Client {
             journal: journal.clone(),
             plan,
             channel,
+            terms: ItemTerms::default(),
             again: false,
         };
-        let (meter, _) = Meter::new(upload.plan.layout().size());
+        let meter = Meter::unseen(upload.plan.layout().size(), &self.desk);
         let manifest = upload.run(self.driver.clone(), meter).await;
         Journal::remove(&journal)?;
         let draft = draft.with_item(manifest?.encode().to_vec());

@@ -45,6 +45,7 @@ use crate::{
     error::{Error, ErrorKind},
     net::driver::Driver,
     store::{Store, alarms::Alarm},
+    transfer::Desk,
 };
 
 /// A profile on the network: discuss, hand over files, follow the ledger.
@@ -58,6 +59,7 @@ pub struct Client {
     member: MemberId,
     network: NetworkId,
     folder: Arc<Path>,
+    desk: Desk,
 }
 
 impl std::fmt::Debug for Client {
@@ -268,6 +270,7 @@ impl Builder {
             member: identity.member(),
             network: identity.network(),
             folder: kept,
+            desk: Desk::default(),
         })
     }
 }

@@ -1,8 +1,9 @@
 //! Receiving: verified chunks into a `.part` file, the final name only for a verified whole.
 //!
 //! Beside `NAME.ITEM.part` lies `NAME.ITEM.part.journal`: per chunk the hash of the sealed chunk
-//! and a keyed hash over it, index and plaintext. A resume reads the `.part` back and goes on at
-//! the first chunk that does not fit; so neither file needs a sync before the end.
+//! and a keyed hash over it, index and plaintext. Every [`SYNCED`] bytes both are synced and the
+//! digest's state is put away beside them ([`Checkpoint`]). A resume takes that state up, reads back
+//! what came later, and goes on at the first chunk that does not fit: in a second, whatever the size.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -15,12 +16,17 @@ use zeroize::Zeroizing;
 
 use super::{
     ItemError, Manifest, Opener,
+    checkpoint::Checkpoint,
     error::{io, lock},
     name,
 };
 
 /// Bytes of a journal record: hash of the sealed chunk, keyed hash.
 const RECORD: usize = 32 + 32;
+
+/// Bytes between two checkpoints: a resume reads so many back at most, and a sync now and then keeps
+/// the last one short.
+const SYNCED: u64 = 64 << 20;
 
 /// Names tried before giving up.
 const MAX_NAMES: u32 = 999;
@@ -34,6 +40,11 @@ pub struct Incoming {
     pub(super) file: File,
     journal: File,
     journal_key: Zeroizing<[u8; 32]>,
+    checkpoint: Checkpoint,
+    /// Bytes of the file at the last checkpoint.
+    synced: u64,
+    /// [`SYNCED`], but in tests.
+    pub(super) every: u64,
     /// The disk refused a verified chunk: what is on it is no longer what was verified.
     failed: Option<ItemError>,
 }
@@ -80,7 +91,23 @@ impl Incoming {
         written
             .and_then(|()| self.journal.write_all(&record))
             .map_err(io("writing the received file"))
+            .and_then(|()| self.keep_up())
             .inspect_err(|error| self.failed = Some(error.clone()))
+    }
+
+    /// A checkpoint, if one is due.
+    fn keep_up(&mut self) -> Result<(), ItemError> {
+        let next = self.opener.next();
+        let written = self.opener.layout().data_start(next);
+        if written - self.synced < self.every {
+            return Ok(());
+        }
+        self.file
+            .sync_data()
+            .and_then(|()| self.journal.sync_data())
+            .map_err(io("writing the received file"))?;
+        self.synced = written;
+        self.checkpoint.write(next, self.opener.running())
     }
 
     /// Compares the whole with the manifest and gives the file its name: the sender's, cleaned,
@@ -107,12 +134,14 @@ impl Incoming {
             part,
             file,
             journal,
+            checkpoint,
             ..
         } = self;
         // Windows renames and removes no open file.
         drop((file, journal));
         let target = settle(&part, &folder, &name)?;
         remove(&journal_of(&part))?;
+        checkpoint.remove()?;
         sync_folder(&target).map_err(io(doing))?;
         Ok(target)
     }
@@ -126,9 +155,11 @@ impl Incoming {
             part,
             file,
             journal,
+            checkpoint,
             ..
         } = self;
         drop((file, journal));
+        checkpoint.remove()?;
         remove(&part)?;
         remove(&journal_of(&part))
     }
@@ -159,6 +190,9 @@ impl Incoming {
             name,
             file,
             journal: open(&journal_of(&part))?,
+            checkpoint: Checkpoint::beside(&part, item, &manifest.plan.key)?,
+            synced: 0,
+            every: SYNCED,
             part,
             failed: None,
             journal_key: manifest.plan.key.journal_hash(item)?,
@@ -168,6 +202,7 @@ impl Incoming {
     /// Counts every chunk of the `.part` file that is as it was written; cuts off the rest.
     fn take_up(&mut self) -> Result<(), ItemError> {
         let doing = "reading back the received file";
+        self.skip().map_err(io(doing))?;
         let journal = &mut self.journal;
         let mut data = Zeroizing::new(Vec::new());
         while self.opener.next() < self.opener.layout().chunks() {
@@ -189,6 +224,38 @@ impl Incoming {
         let next = self.opener.next();
         cut(journal, u64::from(next) * RECORD as u64).map_err(io(doing))?;
         cut(&mut self.file, self.opener.layout().data_start(next)).map_err(io(doing))
+    }
+}
+
+impl Incoming {
+    /// Takes the checkpoint up, if the files are as long as it says.
+    fn skip(&mut self) -> std_io::Result<()> {
+        let Some((chunks, running)) = self.checkpoint.read() else {
+            return Ok(());
+        };
+        let start = self.opener.layout().data_start(chunks);
+        let long = |file: &File, len: u64| Ok::<_, std_io::Error>(file.metadata()?.len() >= len);
+        let records = u64::from(chunks) * RECORD as u64;
+        if chunks > self.opener.layout().chunks()
+            || !long(&self.file, start)?
+            || !long(&self.journal, records)?
+        {
+            return Ok(());
+        }
+        let mut hashes = Vec::with_capacity(chunks as usize);
+        let mut record = [0; RECORD];
+        let mut reader = std_io::BufReader::new(&self.journal);
+        for _ in 0..chunks {
+            reader.read_exact(&mut record)?;
+            let mut hash = Digest([0; 32]);
+            hash.0.copy_from_slice(&record[..32]);
+            hashes.push(hash);
+        }
+        self.journal.seek(SeekFrom::Start(records))?;
+        self.file.seek(SeekFrom::Start(start))?;
+        self.synced = start;
+        self.opener.skip(&hashes, running);
+        Ok(())
     }
 }
 

@@ -152,6 +152,19 @@ impl Opener {
         &self.layout
     }
 
+    /// The digest so far.
+    pub(super) fn running(&self) -> &Running {
+        &self.running
+    }
+
+    /// Takes up the first chunks, verified and on disk before a stop: their hashes, and the digest
+    /// behind them.
+    pub(super) fn skip(&mut self, hashes: &[Digest], running: Running) {
+        hashes.iter().for_each(|hash| self.root.push(hash));
+        self.next = hashes.len() as u32;
+        self.running = running;
+    }
+
     /// Takes up a chunk that was verified before a stop.
     pub(super) fn count(&mut self, hash: &Digest, data: &[u8]) {
         self.root.push(hash);

@@ -190,17 +190,21 @@ fn read_chunk(file: &mut File, opener: &Opener) -> std::io::Result<Option<Zeroiz
 /// An item on its way in, in whichever form it is kept.
 pub(crate) enum Arriving {
     /// In the clear, under its name.
-    Open(super::Incoming),
+    Open(Box<super::Incoming>),
     /// Sealed.
-    Sealed(SealedIncoming),
+    Sealed(Box<SealedIncoming>),
 }
 
 impl Arriving {
     /// Begins, or goes on, in the form that the manifest asks for.
     pub(crate) fn resume(folder: &Path, manifest: &Manifest) -> Result<Self, ItemError> {
         match manifest.carries_malware() {
-            true => SealedIncoming::resume(folder, manifest).map(Self::Sealed),
-            false => super::Incoming::resume(folder, manifest).map(Self::Open),
+            true => SealedIncoming::resume(folder, manifest)
+                .map(Box::new)
+                .map(Self::Sealed),
+            false => super::Incoming::resume(folder, manifest)
+                .map(Box::new)
+                .map(Self::Open),
         }
     }
 

@@ -71,11 +71,12 @@ impl Download {
         };
         // All chunks may be there from before.
         while writing.next < self.manifest.layout().chunks() {
-            match self.attempt(&door, &mut writing).await {
-                Ok(()) => {}
+            let attempt = Box::pin(self.attempt(&door, &mut writing, &meter));
+            match meter.attempt(attempt).await {
+                Some(Ok(())) | None => {}
                 // The thread ended early: it knows why.
-                Err(_) if writing.chunks.is_closed() => break,
-                Err(error) => retry.after(error, &meter).await?,
+                Some(Err(_)) if writing.chunks.is_closed() => break,
+                Some(Err(error)) => retry.after(error, &meter).await?,
             }
         }
         let Writing { chunks, end, .. } = writing;
@@ -83,7 +84,12 @@ impl Download {
         Ok(end.await.map_err(|_| stopped())??)
     }
 
-    async fn attempt(&self, door: &impl Door, writing: &mut Writing) -> Result<(), Error> {
+    async fn attempt(
+        &self,
+        door: &impl Door,
+        writing: &mut Writing,
+        meter: &Meter,
+    ) -> Result<(), Error> {
         let layout = self.manifest.layout();
         let mut token = self.token(door).await?;
         let mut bulk = Bulk::open(door).await?;
@@ -91,27 +97,31 @@ impl Download {
         let mut early = BTreeMap::new();
         loop {
             // What came early waits in memory: it counts as in flight.
-            while ask < layout.chunks()
+            let may_ask = ask < layout.chunks()
                 && bulk.has_credit()
-                && (ask - writing.next) < CREDIT_CHUNKS as u32
-            {
-                if token.since.elapsed() >= TOKEN_LIFE
-                    && let Ok(newer) = self.token(door).await
-                {
-                    token = newer;
-                }
-                let get = Request::ItemGet {
-                    token: token.bytes.clone(),
-                    offset: layout.sealed_start(ask),
-                    length: layout.sealed_len(ask) as u32,
-                };
-                bulk.post(ask, get).await?;
-                ask += 1;
-            }
-            if bulk.is_idle() {
+                && (ask - writing.next) < CREDIT_CHUNKS as u32;
+            if !may_ask && bulk.is_idle() {
                 return Ok(());
             }
-            let (index, reply) = bulk.answer().await?;
+            let answer = tokio::select! {
+                answer = bulk.answer() => answer?,
+                () = meter.permit(layout.sealed_len(ask)), if may_ask => {
+                    if token.since.elapsed() >= TOKEN_LIFE
+                        && let Ok(newer) = self.token(door).await
+                    {
+                        token = newer;
+                    }
+                    let get = Request::ItemGet {
+                        token: token.bytes.clone(),
+                        offset: layout.sealed_start(ask),
+                        length: layout.sealed_len(ask) as u32,
+                    };
+                    bulk.post(ask, get).await?;
+                    ask += 1;
+                    continue;
+                }
+            };
+            let (index, reply) = answer;
             match reply {
                 Reply::ItemRange { offset, bytes }
                     if offset == layout.sealed_start(index)

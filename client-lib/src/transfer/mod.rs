@@ -1,4 +1,4 @@
-//! Items on their way: one upload or download at a time over a bulk connection of its own.
+//! Items on their way: each over a bulk connection of its own, two at once to begin with.
 //!
 //! ```text
 //! chat session --ItemToken--> token
@@ -12,9 +12,11 @@
 //! and the same call takes it up later.
 
 mod bulk;
+mod desk;
 mod door;
 mod download;
 mod meter;
+mod pace;
 mod retry;
 mod upload;
 
@@ -23,11 +25,13 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+use futures_util::{Stream, stream::unfold};
 use tokio::{sync::watch, task::JoinHandle};
 
+pub(crate) use desk::Desk;
 pub(crate) use download::Download;
 pub(crate) use meter::Meter;
-pub use meter::Progress;
+pub use meter::{Progress, State};
 pub(crate) use upload::{Source, Upload};
 
 use crate::error::{Error, ErrorKind};
@@ -37,6 +41,7 @@ use crate::error::{Error, ErrorKind};
 #[derive(Debug)]
 pub struct Transfer<T> {
     progress: watch::Receiver<Progress>,
+    pause: watch::Sender<bool>,
     task: Task<T>,
 }
 
@@ -51,13 +56,15 @@ impl<T> Drop for Task<T> {
 
 impl<T: Send + 'static> Transfer<T> {
     /// Starts the work on a task of its own; it reports to the meter.
-    pub(crate) fn start<F>(total: u64, work: impl FnOnce(Meter) -> F) -> Self
+    pub(crate) fn start<F>(desk: &Desk, total: u64, work: impl FnOnce(Meter) -> F) -> Self
     where
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
-        let (meter, progress) = Meter::new(total);
+        let (pause, paused) = watch::channel(false);
+        let (meter, progress) = Meter::new(total, desk, paused);
         Self {
             progress,
+            pause,
             task: Task(tokio::spawn(work(meter))),
         }
     }
@@ -71,6 +78,28 @@ impl<T: Send + 'static> Transfer<T> {
     pub async fn moved(&mut self) -> Option<Progress> {
         self.progress.changed().await.ok()?;
         Some(*self.progress.borrow_and_update())
+    }
+
+    /// How far it is, each time that changes: a slow reader gets the newest only. Ends with the
+    /// transfer, and may outlive this handle.
+    pub fn updates(&self) -> impl Stream<Item = Progress> + Send + Unpin + use<T> {
+        let progress = self.progress.clone();
+        Box::pin(unfold(progress, |mut progress| async move {
+            progress.changed().await.ok()?;
+            let now = *progress.borrow_and_update();
+            Some((now, progress))
+        }))
+    }
+
+    /// Stops for now: the line is given up, another transfer may have its turn. What is durable or
+    /// verified stays so.
+    pub fn pause(&self) {
+        self.pause.send_replace(true);
+    }
+
+    /// Goes on where it was paused.
+    pub fn resume(&self) {
+        self.pause.send_replace(false);
     }
 
     /// Waits for the end.

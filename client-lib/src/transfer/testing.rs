@@ -13,7 +13,7 @@ use plenary_core::items::{Items, ItemsError, Reservation, memory::MemoryItems};
 use plenary_proto::{
     ids::{ChannelId, ItemId, RequestId, UnixMillis},
     reply::{Code, Failure, Reply},
-    request::{ClientFrame, Purpose, Request, Right},
+    request::{ClientFrame, ItemTerms, Purpose, Request, Right},
 };
 use ring::digest::{SHA256, digest};
 
@@ -53,6 +53,7 @@ pub(super) struct World {
     pub(super) puts: Arc<AtomicUsize>,
     pub(super) most: Arc<AtomicUsize>,
     pub(super) folder: tempfile::TempDir,
+    pub(super) desk: Desk,
 }
 
 #[derive(Clone)]
@@ -91,6 +92,7 @@ impl World {
             puts: Arc::default(),
             most: Arc::default(),
             folder: tempfile::tempdir().unwrap(),
+            desk: Desk::default(),
             door,
         };
         let line = Line {
@@ -123,6 +125,7 @@ impl World {
             journal: self.folder.path().join("journal"),
             plan: Plan::of_file(source, "text/plain").unwrap(),
             channel: CHANNEL,
+            terms: ItemTerms::default(),
             again: false,
         }
     }
@@ -130,7 +133,7 @@ impl World {
     pub(super) fn put(&self, upload: &Upload) -> Transfer<Manifest> {
         let (upload, door) = (upload.clone(), self.door.clone());
         let size = upload.plan.layout().size();
-        Transfer::start(size, |meter| upload.run(door, meter))
+        Transfer::start(&self.desk, size, |meter| upload.run(door, meter))
     }
 
     pub(super) fn get(&self, manifest: &Manifest) -> Transfer<PathBuf> {
@@ -142,7 +145,9 @@ impl World {
             folder,
             channel: CHANNEL,
         };
-        Transfer::start(manifest.size(), |meter| download.run(door, meter))
+        Transfer::start(&self.desk, manifest.size(), |meter| {
+            download.run(door, meter)
+        })
     }
 
     /// Up, down, and compared.
@@ -212,7 +217,9 @@ impl Line {
     async fn answer(&self, request: Request) -> Result<Reply, ItemsError> {
         let items = &self.items;
         match request {
-            Request::ItemReserve { token, size, chunk } => {
+            Request::ItemReserve {
+                token, size, chunk, ..
+            } => {
                 assert_eq!(token[..], *b"token");
                 let item = self.item.lock().unwrap().unwrap();
                 let reservation = Reservation {

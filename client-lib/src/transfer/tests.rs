@@ -3,9 +3,13 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use plenary_proto::{limits::CREDIT_CHUNKS, reply::Reply};
 
-use super::testing::{Faults, World};
+use super::{
+    State,
+    testing::{Faults, World},
+};
 use crate::error::ErrorKind;
 
 /// Twelve chunks of a mebibyte.
@@ -274,4 +278,37 @@ async fn an_answer_to_nothing_ends_the_transfer() {
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Integrity, "{error}");
+}
+
+#[tokio::test]
+async fn a_paused_transfer_gives_up_its_line_and_goes_on_later() {
+    let world = World::new(Faults::default()).await;
+    world.desk.set_rate(Some(6 << 20));
+    let source = world.file(LARGE);
+    let upload = world.upload(&source);
+    let mut up = world.put(&upload);
+    while up.moved().await.unwrap().done < 2 << 20 {}
+    up.pause();
+    while up.progress().state != State::Paused {
+        up.moved().await.unwrap();
+    }
+    let stood = world.puts.load(SeqCst);
+    up.resume();
+    world.desk.set_rate(None);
+    let updates: Vec<_> = up.updates().collect().await;
+    let manifest = up.finish().await.unwrap();
+    assert!(updates.iter().all(|progress| progress.done >= 1 << 20));
+    assert_eq!(updates.last().unwrap().done, manifest.size());
+    assert!(stood < 12, "{stood}: the rate is kept");
+    let again = world.puts.load(SeqCst);
+    assert!(again <= 12 + CREDIT_CHUNKS, "{again}: not from the start");
+
+    let mut down = world.get(&manifest);
+    down.pause();
+    while down.progress().state != State::Paused {
+        down.moved().await.unwrap();
+    }
+    down.resume();
+    let target = down.finish().await.unwrap();
+    assert!(std::fs::read(target).unwrap() == std::fs::read(source).unwrap());
 }

@@ -10,7 +10,7 @@ use std::{
 use plenary_proto::{
     ids::ChannelId,
     reply::Reply,
-    request::{Request, Right},
+    request::{ItemTerms, Request, Right},
 };
 use tokio::{
     sync::mpsc,
@@ -80,6 +80,8 @@ pub(crate) struct Upload {
     pub(crate) plan: Plan,
     /// The channel it is handed over in.
     pub(crate) channel: ChannelId,
+    /// How long the server keeps it.
+    pub(crate) terms: ItemTerms,
     /// Whether the plan was tried before. Then there must be a journal: without it nobody knows
     /// which plaintexts its nonces have sealed.
     pub(crate) again: bool,
@@ -93,9 +95,10 @@ impl Upload {
     pub(crate) async fn run(mut self, door: impl Door, meter: Meter) -> Result<Manifest, Error> {
         let mut retry = Retry::new();
         loop {
-            match self.attempt(&door, &meter).await {
-                Ok(manifest) => return Ok(manifest),
-                Err(error) => retry.after(error, &meter).await?,
+            match meter.attempt(Box::pin(self.attempt(&door, &meter))).await {
+                Some(Ok(manifest)) => return Ok(manifest),
+                Some(Err(error)) => retry.after(error, &meter).await?,
+                None => {}
             }
         }
     }
@@ -109,6 +112,7 @@ impl Upload {
             token,
             size,
             chunk: layout.sealed_chunk(),
+            terms: self.terms.clone(),
         };
         let mut durable = Durable::read(&layout, &bulk.ask(reserve).await?)?;
         if !self.again && durable.any() {
@@ -118,8 +122,11 @@ impl Upload {
         meter.begin(layout.data_start(durable.first_missing()));
         let (mut chunks, sealing) = self.seal(durable.first_missing());
         let mut sealed_all = false;
-        while !(sealed_all && bulk.is_idle()) {
-            let credit = bulk.has_credit() && !sealed_all;
+        // Waits for its turn under the limit of the rate.
+        let mut held: Option<SealedChunk> = None;
+        while !(sealed_all && held.is_none() && bulk.is_idle()) {
+            let credit = bulk.has_credit() && !sealed_all && held.is_none();
+            let waits = held.as_ref().map_or(0, |chunk| chunk.bytes.len());
             tokio::select! {
                 answer = bulk.answer() => {
                     let (index, _) = answer?;
@@ -127,13 +134,16 @@ impl Upload {
                     meter.report(layout.data_start(durable.first_missing()));
                 }
                 chunk = chunks.recv(), if credit => match chunk {
-                    Some(SealedChunk { index, bytes, .. }) if !durable.has(index) => {
-                        let bytes = bytes.into();
-                        bulk.post(index, Request::ItemPut { item, index, bytes }).await?;
-                    }
+                    Some(chunk) if !durable.has(chunk.index) => held = Some(chunk),
                     Some(_) => {}
                     None => sealed_all = true,
                 },
+                () = meter.permit(waits), if waits > 0 => {
+                    if let Some(SealedChunk { index, bytes, .. }) = held.take() {
+                        let bytes = bytes.into();
+                        bulk.post(index, Request::ItemPut { item, index, bytes }).await?;
+                    }
+                }
             }
         }
         let manifest = sealing.await.map_err(|_| stopped())??;

@@ -240,3 +240,83 @@ fn what_the_disk_refused_gets_no_name() {
         1
     );
 }
+
+/// Receives so many chunks with a checkpoint at each 128 KiB, then stops.
+fn receive_some(desk: &Desk, manifest: &Manifest, chunks: &[SealedChunk], count: usize) {
+    let mut incoming = Incoming::create(desk.folder.path(), manifest).unwrap();
+    incoming.every = 128 << 10;
+    for chunk in &chunks[..count] {
+        incoming
+            .write(chunk.index, &mut chunk.bytes.clone())
+            .unwrap();
+    }
+}
+
+fn named(desk: &Desk, end: &str) -> PathBuf {
+    let name = desk.names().into_iter().find(|name| name.ends_with(end));
+    desk.folder.path().join(name.unwrap())
+}
+
+#[test]
+fn a_resume_reads_back_only_what_came_after_the_checkpoint() {
+    let data = bytes(10 * SMALL_CHUNK);
+    let (manifest, chunks) = seal(plan("sample.bin", &data), &data);
+    let desk = Desk::new();
+    receive_some(&desk, &manifest, &chunks, 6);
+    let resume = || Incoming::resume(desk.folder.path(), &manifest).unwrap();
+    assert_eq!(resume().next(), 6);
+    // A byte before the checkpoint, behind the fifth chunk, is not looked at; one after it is.
+    let part = named(&desk, ".part");
+    let whole = fs::read(&part).unwrap();
+    let flip = |at: usize| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        fs::write(&part, bytes).unwrap();
+    };
+    flip(10);
+    assert_eq!(resume().next(), 6);
+    flip(whole.len() - 1);
+    assert_eq!(resume().next(), 5);
+    let state = named(&desk, ".state");
+    fs::write(&part, &whole).unwrap();
+    let path = receive(resume(), &chunks).unwrap();
+    assert!(fs::read(path).unwrap() == data);
+    assert_eq!(desk.names(), ["sample.bin"], "{}", state.display());
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_relied_on_says_nothing() {
+    let data = bytes(10 * SMALL_CHUNK);
+    let (manifest, chunks) = seal(plan("sample.bin", &data), &data);
+    let (other, other_chunks) = seal(plan("other.bin", &data), &data);
+    for harm in 0..5 {
+        let desk = Desk::new();
+        receive_some(&desk, &manifest, &chunks, 6);
+        let (state, part) = (named(&desk, ".state"), named(&desk, ".part"));
+        let mut bytes = fs::read(&state).unwrap();
+        match harm {
+            0 => bytes[20] ^= 1,
+            1 => bytes.truncate(30),
+            2 => {
+                // Another item's.
+                let desk = Desk::new();
+                receive_some(&desk, &other, &other_chunks, 6);
+                bytes = fs::read(named(&desk, ".state")).unwrap();
+            }
+            // It says more than there is.
+            3 => fs::File::options()
+                .write(true)
+                .open(&part)
+                .and_then(|file| file.set_len(SMALL_CHUNK as u64))
+                .unwrap(),
+            _ => fs::write(named(&desk, ".part.journal"), []).unwrap(),
+        }
+        fs::write(&state, &bytes).unwrap();
+        let incoming = Incoming::resume(desk.folder.path(), &manifest).unwrap();
+        let expected = [6, 6, 6, 1, 0][harm];
+        assert_eq!(incoming.next(), expected, "{harm}");
+        let path = receive(incoming, &chunks).unwrap();
+        assert!(fs::read(path).unwrap() == data);
+        assert_eq!(desk.names(), ["sample.bin"], "{harm}");
+    }
+}

@@ -6,16 +6,20 @@
 //!                              Watch: every event with its moment
 //! ```
 
+mod carrier;
 mod digest;
 mod network;
+mod proxy;
 mod search;
 mod server;
 mod stranger;
 mod talker;
 mod watch;
 
+pub use carrier::{CARRY, Carrier, Peak, Said, carry};
 pub use digest::{Sha256, sha256_of};
 pub use network::{Member, Network, Newcomer, PASSPHRASE, Seat, enter, passphrase, person};
+pub use proxy::Line;
 pub use search::{bytes_on_disk, find, forms};
 pub use server::{SERVE, Server};
 pub use stranger::{Answer, claim};

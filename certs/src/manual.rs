@@ -55,6 +55,26 @@
 //! cannot. The seven days are between the statements' own times: a client that sees both steps
 //! sooner by its own clock has reason to say so.
 //!
+//! # Linking
+//!
+//! **A linking code is no invitation.** Its text begins otherwise and carries another checksum, what
+//! is sealed under it has labels of its own, and the server keeps it in another place: neither can be
+//! passed off as the other, by whomever. It names the member and the device that made it, so a new
+//! device knows whose it will be before it asks, and believes nobody else's answer.
+//!
+//! **The fingerprint decides, not the code.** Whoever has seen the code asks with keys of their own,
+//! and the old screen shows other digits than the machine at hand. A server that has the code, too,
+//! can put its own request in the place of the right one; it gains the same.
+//!
+//! **What is handed over is sealed to the new device's own key** and signed by the old device; the
+//! code, which passed by eyes and clipboards, opens only whether one was accepted. No key of a group
+//! is handed over: MLS state that exists twice uses a key twice. The new device enters by itself, or
+//! is added.
+//!
+//! **In a direct channel a member's device may add a sibling.** Nobody new reads along, and the owner
+//! may be away for a week. In a channel by GRANT the same follows from the GRANT, so that one taken
+//! back ends it.
+//!
 //! # Names
 //!
 //! **Roster keys are signed by their sender.** HPKE in base mode says nothing of who sealed. The

@@ -60,6 +60,20 @@
 //! **Names** come after the statements that name them (the shelf is filled once the statement
 //! counts), so the roster asks again after a few seconds for what is missing.
 //!
+//! **Names of devices stay where they were given.** They help one person to recognise a few
+//! machines. To keep them alike on all would take a key that the member's devices share, and a new
+//! one at every revocation; a linked device is told those that the linking one knows, and that is
+//! enough. The server never has them in clear.
+//!
+//! **What is said of one's devices is news until it was seen.** The event comes when the statement is
+//! read, also after weeks away; what nobody has looked at is kept as a position in the ledger, so the
+//! next program that looks finds it. What this device said itself is no news to it.
+//!
+//! **All devices lost: a new device of the same member, by the Board.** The request names the member;
+//! the Board sees the name that the ledger has for it, and cannot admit such a request as somebody
+//! new. One file revokes every old device and accepts the new one: grants, owned channels and direct
+//! ones hold, because they are the member's. What only the old devices had stored is gone.
+//!
 //! **Large frames in parts on the chat connection.** design.md puts them on the bulk connection.
 //! Here a frame above the message limit is cut into ordinary messages, and pushes pass between the
 //! parts: a joiner needs no second connection, and a chat message waits for one part at most.

@@ -183,7 +183,8 @@ impl Session {
                 && self.client.status().await?.standing == Standing::Unknown;
             let failure = Failure::from(error);
             return Err(if unknown {
-                failure.hint("if the Board has not admitted you yet, `plenary join --wait` waits")
+                failure.hint("if the Board has not admitted you yet, `plenary join --wait` waits; if your other device \
+                     has not accepted this one yet, `plenary link` does")
             } else {
                 failure
             });

@@ -126,7 +126,8 @@ impl Client {
         }
     }
 
-    /// This device vouches for one of its member's that has fallen with another.
+    /// This device vouches for one of its member's that has fallen with another, and seals the roster
+    /// keys to it. Where it vouches already, the keys only.
     ///
     /// Errors: [`ErrorKind::NotAllowed`] for one that was itself revoked, which is for ever.
     pub async fn vouch_device(&self, device: DeviceId) -> Result<(), Error> {
@@ -134,20 +135,29 @@ impl Client {
             .driver
             .run(move |engine, now| {
                 let (own, member) = (engine.identity().device(), engine.identity().member());
-                let keys = engine.read_ledger_with(|ledger| {
-                    let found = ledger.device(device).filter(|one| one.member == member);
-                    found.map(|one| one.keys.clone())
+                let found = engine.read_ledger_with(|ledger| {
+                    let found = ledger.device(device).filter(|one| one.member == member)?;
+                    let mut vouchers = found.vouchers.iter();
+                    let vouched = vouchers.any(|(_, by)| *by == Voucher::Device(own));
+                    let revoked = ledger.revoked_at(Target::Device(device)).is_some();
+                    Some((found.keys.clone(), vouched && !revoked))
                 });
+                let (keys, vouched) = found.ok_or_else(|| not_yours(device))?;
+                if vouched {
+                    return Ok(None);
+                }
                 let body = DeviceBody {
                     device,
                     member,
                     voucher: Voucher::Device(own),
-                    keys: keys.ok_or_else(|| not_yours(device))?,
+                    keys,
                 };
-                engine.say_as_device(Body::Device(body), now)
+                engine.say_as_device(Body::Device(body), now).map(Some)
             })
             .await?;
-        self.submit_statement(statement).await?;
+        if let Some(statement) = statement {
+            self.submit_statement(statement).await?;
+        }
         self.hand_roster_keys(device).await
     }
 

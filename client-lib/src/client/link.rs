@@ -423,7 +423,8 @@ fn over() -> Error {
     Error::new(
         ErrorKind::Input,
         "the linking code is over: it lasts a quarter of an hour. Make a new one on the other \
-         device, and link again into a new folder",
+         device, and link again into a new folder. If the other device said that this one is \
+         linked, use it: its names come with `plenary devices vouch` there",
     )
 }
 

@@ -51,6 +51,49 @@ fn frames_are_pinned() {
 }
 
 #[test]
+fn links_are_pinned_and_come_back() {
+    let link = InvitationId([1; 16]);
+    let requests = [
+        Request::PutLink {
+            link,
+            verifier: Digest([2; 32]),
+            expires: UnixMillis(3),
+        },
+        Request::ListLinks,
+        Request::AnswerLink {
+            link,
+            answer: Bytes::from_static(b"yes"),
+        },
+    ];
+    let found: Vec<_> = requests
+        .into_iter()
+        .map(|request| {
+            let frame = ClientFrame::Request(RequestId(7), request);
+            let bytes = encode_client(frame.clone());
+            assert_eq!(decode_client(bytes.clone()), Ok(frame));
+            hex(&bytes)
+        })
+        .chain(
+            [Push::LinkRequest(link), Push::LinkAgain(link)].map(|push| {
+                let frame = ServerFrame::Push(push);
+                let bytes = encode_server(frame.clone());
+                assert_eq!(decode_server(bytes.clone()), Ok(frame));
+                hex(&bytes)
+            }),
+        )
+        .collect();
+    assert_eq!(found, LINKS, "{found:#?}");
+}
+
+const LINKS: [&str; 5] = [
+    "1a3b0807ea01360a1001010101010101010101010101010101122002020202020202020202020202020202020202020202020202020202020202021803",
+    "1a050807f20100",
+    "1a1c0807fa01170a10010101010101010101010101010101011203796573",
+    "2a1442120a1001010101010101010101010101010101",
+    "2a144a120a1001010101010101010101010101010101",
+];
+
+#[test]
 fn what_is_missing_or_of_wrong_length_is_named() {
     assert_eq!(decode_client(Bytes::new()), Err(WireError::Missing("body")));
     assert_eq!(

@@ -49,7 +49,17 @@
 //! Board meets once a month, and the answer must find its guest.
 //!
 //! **The roster key of a second device** comes from a device of the same member, which has it; it may
-//! only fill an empty place, so that it cannot take the Board's away.
+//! only fill an empty place, so that it cannot take the Board's away. Where the Board does not vouch,
+//! whoever does may put it anew: what a device sealed that was revoked since opens no more.
+//!
+//! **Linking is relayed, apart from admissions.** A request to be linked is seen and answered by the
+//! device that made the link, neither by the Board nor by a sibling: only that device can open it. A
+//! second machine with the same code is refused, and the member told. Links end after a quarter of an
+//! hour and are swept away with their requests.
+//!
+//! **What devices add to the ledger is measured by member**: sixteen at once, then two an hour, since
+//! everybody keeps it for ever. Revocations are never held up; there are no more of them than
+//! devices.
 //!
 //! **A group without a live leaf is founded anew in the same log.** An external commit takes out its
 //! author's former leaf at most, so nobody could ever enter such a group again. The record that ends

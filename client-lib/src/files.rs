@@ -87,6 +87,6 @@ pub use manifest::{Manifest, Plan};
 pub use open::{Opened, Opener};
 pub use outgoing::Outgoing;
 pub use running::sha256_of;
-pub(crate) use sample::{Arriving, sealed_path};
+pub(crate) use sample::{Arriving, copy_verified, sealed_path};
 pub use sample::{SealedIncoming, export_sample, sample_name};
 pub use seal::{SealedChunk, Sealer};

@@ -14,6 +14,7 @@ mod audit;
 pub mod blocking;
 mod client;
 pub mod content;
+pub mod custody;
 mod engine;
 mod error;
 pub mod files;
@@ -29,7 +30,7 @@ pub use audit::{Audit, AuditProgress, AuditedChannel, Compared, Wrong};
 pub use client::{
     Admission, Audience, BoardKeyFile, BoardPerson, Builder, ChannelChange, ChannelInfo,
     CleanBreakCertificate, Client, Consumer, CustodyRecord, DeviceInfo, Events, Founding, Holder,
-    Joining, LinkCode, Linking, MemberInfo, Message, NewBoard, NewChannel, Outgoing,
+    Joining, LinkCode, Linking, MemberInfo, Message, NewBoard, NewChannel, Original, Outgoing,
     PendingAdmission, PendingLink, Person, PolicyChange, Presence, Receipt, Receipts, RequestFile,
     Requested, RootChange, SendFile, Stated, Status,
 };

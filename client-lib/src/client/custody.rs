@@ -23,6 +23,9 @@ const SAMPLES: &str = "samples";
 /// How long the server's word on a withdrawal is waited for.
 const WORD: Duration = Duration::from_secs(10);
 
+/// How long it is waited for until what was stated is told, before a bundle is written.
+pub(super) const TOLD: Duration = Duration::from_secs(10);
+
 /// A statement of custody, as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -276,7 +279,7 @@ impl Client {
         }
     }
 
-    fn samples(&self) -> Result<PathBuf, Error> {
+    pub(super) fn samples(&self) -> Result<PathBuf, Error> {
         let folder = self.folder.join(SAMPLES);
         create_private_folder(&folder)?;
         Ok(folder)

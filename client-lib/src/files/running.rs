@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::{ItemError, error::io};
 
 /// Bytes read at a time.
-const READ: usize = 256 * 1024;
+const READ: u64 = 256 * 1024;
 
 /// The flat SHA-256 of a file, as far as it has been read.
 #[derive(Clone, Default)]
@@ -50,7 +50,8 @@ pub fn sha256_of(path: &Path) -> Result<Digest, ItemError> {
     let doing = "reading a file";
     let mut file = File::open(path).map_err(io(doing))?;
     let mut running = Running::default();
-    let mut buffer = Zeroizing::new(vec![0; READ]);
+    let len = file.metadata().map_err(io(doing))?.len();
+    let mut buffer = Zeroizing::new(vec![0; len.clamp(1, READ) as usize]);
     loop {
         match file.read(&mut buffer).map_err(io(doing))? {
             0 => return Ok(running.digest()),

@@ -174,6 +174,28 @@ pub fn export_sample(
     Ok(target)
 }
 
+/// Copies a file in the clear, if it is the manifest's; nothing is left under the name if it is not.
+pub(crate) fn copy_verified(from: &Path, to: &Path, manifest: &Manifest) -> Result<(), ItemError> {
+    let doing = "copying the original";
+    let mut source = File::open(from).map_err(io("opening the original"))?;
+    manifest.check_file(&mut source)?;
+    source.seek(SeekFrom::Start(0)).map_err(io(doing))?;
+    let part = to.with_extension("part");
+    remove(&part)?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    let mut file = private(&mut options).open(&part).map_err(io(doing))?;
+    std::io::copy(&mut source, &mut file).map_err(io(doing))?;
+    // What was read twice may have changed in between.
+    file.seek(SeekFrom::Start(0)).map_err(io(doing))?;
+    if let Err(error) = manifest.check_file(&mut file) {
+        remove(&part)?;
+        return Err(error);
+    }
+    file.sync_all().map_err(io(doing))?;
+    std::fs::rename(&part, to).map_err(io(doing))
+}
+
 /// The next sealed chunk of a file; `None` where it ends, or after the last.
 fn read_chunk(file: &mut File, opener: &Opener) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
     let mut chunk = Zeroizing::new(vec![0; opener.layout().sealed_len(opener.next())]);

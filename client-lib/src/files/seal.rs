@@ -3,9 +3,11 @@
 use plenary_certs::item_root::{ItemRoot, chunk_hash};
 use plenary_proto::ids::Digest;
 use ring::aead::{Aad, LessSafeKey};
+use zeroize::Zeroizing;
 
 use super::{
     ItemError, Layout, Manifest, Plan,
+    error::io,
     key::ChunkNonce,
     layout::{COMMITMENT, TAG},
     running::Running,
@@ -148,5 +150,37 @@ impl Sealer {
             hash: chunk_hash(&bytes),
             bytes,
         })
+    }
+}
+
+impl Manifest {
+    /// Whether a file in the clear is the one of this manifest: of its size and SHA-256 and, sealed
+    /// again under its key, of its root. Constant memory.
+    ///
+    /// # Errors
+    /// [`ItemError::SourceChanged`] for another size, [`ItemError::Root`], [`ItemError::Digest`], or
+    /// what reading says.
+    pub fn check_file(&self, source: &mut impl std::io::Read) -> Result<(), ItemError> {
+        let mut sealer = Sealer::new(self.plan.clone())?;
+        let read = io("reading the file");
+        while let Some(len) = sealer.wants() {
+            let mut data = Zeroizing::new(vec![0; len]);
+            source
+                .read_exact(&mut data)
+                .map_err(|error| match error.kind() {
+                    std::io::ErrorKind::UnexpectedEof => ItemError::SourceChanged,
+                    _ => read(error),
+                })?;
+            sealer.seal(&data)?;
+        }
+        if source.read(&mut [0]).map_err(&read)? != 0 {
+            return Err(ItemError::SourceChanged);
+        }
+        let found = sealer.finish()?;
+        match (found.sha256 == self.sha256, found.root == self.root) {
+            (false, _) => Err(ItemError::Digest),
+            (true, false) => Err(ItemError::Root),
+            (true, true) => Ok(()),
+        }
     }
 }

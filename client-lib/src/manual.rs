@@ -82,3 +82,27 @@
 //! twenty years. mls-rs: the library itself asks us about each leaf and each commit, and its state
 //! fits three small traits. minicbor for MIMI content: small and strict. ring for what Plenary seals
 //! itself, AWS-LC (through mls-rs and rustls) for what they do. tokio for the network only.
+//!
+//! **Custody travels in the channel**, as messages of a kind of its own that nobody is shown: it is
+//! then as private, as ordered and as durable as what was said. What a device states is signed and
+//! on disk first; the server's word is asked for, and the statement goes out with it or, where the
+//! item is gone, without. The sender's own statement is made when the message that hands the file
+//! over is read back from the log: before that nothing was handed over.
+//!
+//! **Collected, verified, exported.** A file fetched for the first time is collected and verified:
+//! from then on the recipient has it in the clear. Each further copy in the clear is exported:
+//! fetching again, a sample opened, a bundle written. What is done with a file afterwards no program
+//! can know; `deleted` says that the copies named to this client were removed.
+//!
+//! **The first manifest counts.** An item handed over again in a channel with another name, type or
+//! digest raises an alarm, and is not fetched: two people must not hold different papers about one
+//! file.
+//!
+//! **A bundle holds the key.** With the original in it, the key tells nothing more, and it is the
+//! strongest link: the file sealed again gives the root that the server countersigned without being
+//! able to read it. Without the original, message and key are left out; the statements hash the
+//! manifest without its key, so the record stands all the same.
+//!
+//! **A bundle's page is drawn again** by whoever verifies it, and compared. Checksums alone would let
+//! anybody who has the tool put other words before a judge. A page of another version of the program
+//! is told to be not compared.

@@ -6,8 +6,8 @@ use std::{fs, time::Duration};
 
 use anyhow::{Context, Result};
 use common::Room;
-use plenary_client::{Act, Client, ErrorKind, Message, SendFile, ids::Seq};
-use plenary_tests::harness::PATIENCE;
+use plenary_client::{Act, Client, ErrorKind, Message, Original, SendFile, ids::Seq};
+use plenary_tests::harness::{PATIENCE, checked};
 
 /// A file, put in a folder of the room and handed over by the founder; the others have read of it.
 async fn hand_over(room: &Room, name: &str, data: &[u8], malware: bool) -> Result<Seq> {
@@ -136,5 +136,90 @@ async fn a_sample_stays_sealed_until_it_is_exported_by_hash() -> Result<()> {
     assert_eq!(acts, expected);
     client.delete_copies(&message, None).await?;
     assert!(!sealed.exists());
+    Ok(())
+}
+
+/// `KEEP_BUNDLE=folder` keeps the bundle: the one in `client-lib/cli/tests` was made so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bundle_is_verified_where_nobody_knows_the_network() -> Result<()> {
+    let room = Room::of(3).await?;
+    let data = b"bank statements of the suspect\n".repeat(3_000);
+    let seq = hand_over(&room, "statements.csv", &data, false).await?;
+    for who in [1, 2] {
+        let into = room.home.path().join(format!("inbox-{who}"));
+        fs::create_dir(&into)?;
+        let at = message(&room, who, seq).await?;
+        room.client(who)?.fetch(&at, &into)?.finish().await?;
+    }
+    // By a recipient, once they have heard of the others.
+    let client = room.client(1)?;
+    let at_one = message(&room, 1, seq).await?;
+    heard(client, &at_one, 5).await?;
+    let bundle = room.home.path().join("evidence");
+    let export = client.export_custody(&at_one, &bundle, Original::Fetched)?;
+    assert_eq!(export.finish().await?, bundle);
+    let again = client.export_custody(&at_one, &bundle, Original::Fetched);
+    assert_eq!(again.map(drop).unwrap_err().kind(), ErrorKind::Input);
+    let root1 = client.status().await?.root1.to_string();
+    assert!(!room.home.path().join("evidence.partial").exists());
+
+    // By the sender, from the file on their disk, and without it.
+    let sender = room.client(0)?;
+    let sent = message(&room, 0, seq).await?;
+    heard(sender, &sent, 6).await?;
+    let own = room.home.path().join("own");
+    let file = Original::File(room.home.path().join("statements.csv"));
+    sender.export_custody(&sent, &own, file)?.finish().await?;
+    let wrong = room.home.path().join("wrong.csv");
+    fs::write(&wrong, data.to_ascii_uppercase())?;
+    let refused = sender.export_custody(
+        &sent,
+        room.home.path().join("refused"),
+        Original::File(wrong),
+    )?;
+    assert_eq!(
+        refused.finish().await.unwrap_err().kind(),
+        ErrorKind::Integrity
+    );
+    let bare = room.home.path().join("bare");
+    let left_out = sender.export_custody(&sent, &bare, Original::LeftOut)?;
+    left_out.finish().await?;
+
+    let home = tempfile::tempdir()?;
+    let program = std::path::Path::new(common::PROGRAM);
+    let check = |folder: &std::path::Path| checked(program, home.path(), folder, &root1);
+    let item = at_one.item()?.context("no item")?;
+    for (folder, statements) in [(&bundle, 6), (&own, 7), (&bare, 7)] {
+        let (holds, told) = check(folder)?;
+        assert!(holds, "{told}");
+        assert_eq!(told, format!("{statements} {}", item.sha256()));
+    }
+    let page = fs::read_to_string(bundle.join("data/record.html"))?;
+    assert!(page.contains("Founder, Norway") && page.contains("Member 2, Portugal"));
+    let other = "00".repeat(32);
+    assert!(!checked(program, home.path(), &bundle, &other)?.0);
+
+    // A byte of the original, of a statement, of a checksum.
+    let statement = fs::read_dir(bundle.join("data/statements"))?.next();
+    let statement = statement.context("no statements")??.file_name();
+    let statement = format!("data/statements/{}", statement.to_string_lossy());
+    for file in [
+        "data/original/statements.csv",
+        statement.as_str(),
+        "manifest-sha256.txt",
+    ] {
+        let path = bundle.join(file);
+        let whole = fs::read(&path)?;
+        let mut bytes = whole.clone();
+        let at = bytes.len() / 2;
+        bytes[at] ^= 1;
+        fs::write(&path, bytes)?;
+        let (holds, told) = check(&bundle)?;
+        assert!(!holds && told.contains(file), "{file}: {told}");
+        fs::write(&path, whole)?;
+    }
+    if let Some(keep) = std::env::var_os("KEEP_BUNDLE") {
+        fs::rename(&bare, keep)?;
+    }
     Ok(())
 }

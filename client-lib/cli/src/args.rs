@@ -21,7 +21,8 @@ pub(crate) use board::{
     RequestCommand, RootArgs, ShowArgs, SuiteArg, TargetCommand,
 };
 pub(crate) use custody::{
-    CustodyCommand, CustodyDeleteArgs, ExportSampleArgs, ItemArgs, ReceiptsArgs, WithdrawArgs,
+    CustodyCommand, CustodyDeleteArgs, CustodyExportArgs, ExportSampleArgs, ItemArgs, ReceiptsArgs,
+    WithdrawArgs,
 };
 pub(crate) use devices::{
     AcceptArgs, DevicesArgs, DevicesCommand, LinkArgs, MakeLinkArgs, NameArgs, RevokeArgs,
@@ -155,7 +156,7 @@ pub(crate) enum Command {
     /// Verify again everything that this profile holds; find out whether the server shows others
     /// something else.
     Audit(AuditArgs),
-    /// Check a proof file, offline.
+    /// Check a bundle of custody or a proof file, offline.
     Verify(VerifyArgs),
 }
 

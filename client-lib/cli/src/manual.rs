@@ -38,13 +38,14 @@
 //! | `withdraw` | `withdrawn` (the item), `collected_by` (how many members) |
 //! | `export-sample` | `path`, `malware` |
 //! | `custody show` | `item`, `act`, `member`, `name`, `device`, `time`, `server_time`, `id` |
+//! | `custody export` | `bundle`, `root1` |
 //! | `custody delete` | `deleted` (the file, or null) |
 //! | `tail`, `talk` | `channel`, `channel_name`, `seq`, `time`, `member`, `device`, `sender`, `id`, `message_id`, `thread`, `thread_title`, `label`, `notice`, `kind`, `text`, `item`, `in_reply_to`, `in_reply_to_seq`, `replaces`, `replaces_seq` |
 //! | `status`, `sync` | `profile`, `network`, `root1`, `member`, `device`, `name`, `state`, `standing`, `online`, `caught_up`, `ledger`, `queued`, `messages` |
 //! | `audit` | a line for the ledger: `ledger`, `wrong`, `channels`; then one a channel: `channel`, `channel_name`, `records`, `stretches`, `heads`, `vouched`, `messages`, `wrong`, `at`, `proof` |
 //! | `audit --compare` | `channel`, `channel_name`, `shared`, `differs`, `proof` |
 //! | `audit --export` | `exported`, `bytes` |
-//! | `verify` | `proven` (`two-logs`), `words` |
+//! | `verify` | of a proof `proven` (`two-logs`), `words`; of a bundle `verified` (`custody`), `network`, `root1`, `root1_given`, `item`, `name`, `size`, `sha256`, `root`, `original`, `sender`, `sender_name`, `statements`, `missing`, `page` |
 //!
 //! `kind` is `text`, `markdown`, `item`, `reaction`, `deletion` or `other`; `item` has `item`,
 //! `name`, `size`, `media_type`, `sha256`, `malware`. Failures go to standard error as

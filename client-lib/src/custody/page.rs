@@ -12,6 +12,7 @@ use super::{
 };
 
 const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+<meta name=\"generator\" content=\"plenary page 1\">\n\
 <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
 <title>Record of custody</title>\n<style>\n\
 body { font: 15px/1.5 sans-serif; margin: 2em; max-width: 70em }\n\
@@ -27,6 +28,17 @@ Every statement is signed by the acting device's custody key, every device is vo
 Board's ledger, names fit the ledger's hashes. The server's time is its signed word that it had seen \
 the statement by then and held sealed bytes with this root; it could read neither.</p>\n\
 </body>\n</html>\n";
+
+/// In every page, with the version of how it is drawn.
+const VERSION_MARK: &str = "<meta name=\"generator\" content=\"plenary page ";
+const VERSION: &str = "1";
+
+/// Whether a page is of this program's version. Another one is not drawn again and compared.
+pub(super) fn is_of_this_version(page: &str) -> bool {
+    let rest = page.split_once(VERSION_MARK).map(|(_, rest)| rest);
+    let version = rest.and_then(|rest| rest.split_once('"'));
+    version.is_none_or(|(version, _)| version == VERSION)
+}
 
 /// The page.
 pub(crate) fn render(checked: &Checked) -> String {

@@ -43,6 +43,8 @@ pub struct Verdict {
     pub statements: Vec<Said>,
     /// Statements that others name and that are not there.
     pub missing: Vec<Digest>,
+    /// Whether the page says the same. Not known where another version of this program drew it.
+    pub page: bool,
 }
 
 /// A statement that holds.
@@ -105,12 +107,14 @@ pub fn verify(folder: &Path, root1: Option<&Digest>) -> Result<Verdict, Fault> {
         }
         (None, false) => {}
     }
+    let mut found = verdict(&checked);
     let shown = fs::read(folder.join(PAGE)).map_err(Fault::at(PAGE))?;
-    if shown != page::render(&checked).as_bytes() {
-        let what = "does not say what the bundle proves, or was drawn by another version";
-        return Err(Fault::new(PAGE, what));
+    let shown = String::from_utf8(shown).map_err(Fault::at(PAGE))?;
+    found.page = page::is_of_this_version(&shown);
+    if found.page && shown != page::render(&checked) {
+        return Err(Fault::new(PAGE, "does not say what the bundle proves"));
     }
-    Ok(verdict(&checked))
+    Ok(found)
 }
 
 /// Completes a folder in which the original lies: evidence, page, checksums.
@@ -168,5 +172,6 @@ pub(super) fn verdict(checked: &Checked) -> Verdict {
         sender_name: sender.and_then(named),
         statements: checked.record.entries().filter_map(said).collect(),
         missing: checked.record.missing().copied().collect(),
+        page: true,
     }
 }

@@ -30,7 +30,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::harness::{CARRY, SERVE, TALK, carry, talk};
+use crate::harness::{CARRY, CHECK, SERVE, TALK, carry, check, talk};
 
 pub use args::Args;
 pub use corpus::Corpus;
@@ -39,7 +39,8 @@ pub use run::run;
 pub use script::{CHANNELS, Post, Script};
 
 /// The whole program. With `serve` as first argument it is the server, with `talk` a
-/// client for tests to kill, with `carry` one that carries a file.
+/// client for tests to kill, with `carry` one that carries a file, with `check-bundle` somebody who
+/// checks a bundle.
 pub fn main() -> ExitCode {
     let mut arguments: Vec<_> = std::env::args_os().collect();
     if arguments.get(1).is_some_and(|first| first == SERVE) {
@@ -53,6 +54,10 @@ pub fn main() -> ExitCode {
     if arguments.get(1).is_some_and(|first| first == CARRY) {
         let words: Vec<_> = std::env::args().skip(2).collect();
         return carry(&words);
+    }
+    if arguments.get(1).is_some_and(|first| first == CHECK) {
+        let words: Vec<_> = std::env::args().skip(2).collect();
+        return check(&words);
     }
     let args = Args::parse_from(arguments);
     match demo(&args) {

@@ -7,6 +7,7 @@
 //! ```
 
 mod carrier;
+mod checker;
 mod digest;
 mod network;
 mod proxy;
@@ -17,6 +18,7 @@ mod talker;
 mod watch;
 
 pub use carrier::{CARRY, Carrier, Peak, Said, carry};
+pub use checker::{CHECK, check, checked};
 pub use digest::{Sha256, sha256_of};
 pub use network::{Member, Network, Newcomer, PASSPHRASE, Seat, enter, passphrase, person};
 pub use proxy::Line;

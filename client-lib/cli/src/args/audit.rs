@@ -39,13 +39,17 @@ pub(crate) struct AuditArgs {
 Examples:
   plenary verify proof-1f3a9c20.plenary --root1 HASH
   plenary --profile alice verify proof-1f3a9c20.plenary
+  plenary verify evidence-42 --root1 HASH     (a bundle of `plenary custody export`)
 
 Needs no network and, with --root1, no profile: whoever holds the file and the hash of the network's
-ROOT 1 (`plenary status` shows it to members) can check it. Ends with 7 if it proves nothing.")]
+ROOT 1 (`plenary status` shows it to members) can check it. Of a bundle everything is checked, the
+checksums, every signature, the file itself; without --root1 the hash to be compared is printed.
+Ends with 7 and the first thing that is wrong.")]
 pub(crate) struct VerifyArgs {
-    /// The file.
+    /// The proof file, or the bundle's folder.
     pub(crate) file: PathBuf,
-    /// The hash of the network's ROOT 1, from somebody you trust; left out: the profile's.
+    /// The hash of the network's ROOT 1, from somebody you trust; left out: for a proof
+    /// the profile's.
     #[arg(long, value_name = "HASH")]
     pub(crate) root1: Option<Digest>,
 }

@@ -79,9 +79,38 @@ pub(crate) enum CustodyCommand {
     /// Show every statement about a file.
     #[command(after_help = CUSTODY_EXAMPLES)]
     Show(ItemArgs),
+    /// Write a bundle that a court can check: the file, every statement, the Board's ledger, a page.
+    #[command(after_help = EXPORT_EXAMPLES)]
+    Export(CustodyExportArgs),
     /// Remove this device's copies of a file, and record that.
     #[command(after_help = CUSTODY_EXAMPLES)]
     Delete(CustodyDeleteArgs),
+}
+
+const EXPORT_EXAMPLES: &str = "\
+Examples:
+  plenary custody export encryption 42 --out evidence-42
+  plenary custody export encryption 42 --out evidence-42 --original image.dd
+  plenary custody export encryption 42 --out record-42 --no-original
+  plenary verify evidence-42 --root1 HASH
+
+A folder in the BagIt layout (RFC 8493). With the original, the item's key is in it: so whoever checks
+it can seal the file again and compare with what the server countersigned. Without the original the
+key is left out; digest and order then rest on the statements. Names of all who acted are in it.";
+
+#[derive(Debug, Args)]
+pub(crate) struct CustodyExportArgs {
+    #[command(flatten)]
+    pub(crate) item: ItemArgs,
+    /// The folder to write; must not exist.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: PathBuf,
+    /// Take the original from this file; its SHA-256 must be the item's. Otherwise it is fetched.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_original")]
+    pub(crate) original: Option<PathBuf>,
+    /// Leave the original and its key out.
+    #[arg(long)]
+    pub(crate) no_original: bool,
 }
 
 #[derive(Debug, Args)]

@@ -219,11 +219,15 @@ fn compared(
 }
 
 pub(super) async fn verify(context: &Context, args: VerifyArgs) -> Result<(), Failure> {
+    // A bundle is a folder; whatever else it may be, it is no file.
+    if args.file.is_dir() {
+        return super::custody::verify(context, &args).await;
+    }
     let bytes = paths::read_bytes(&args.file, MOST)?;
     // Another kind of file is another arm.
     if !is_proof(&bytes) {
         return Err(Failure::usage(format!(
-            "{} is no file that can be verified: give what `plenary audit` wrote",
+            "{} is no file that can be verified: give what `plenary audit` or `plenary custody export` wrote",
             args.file.display()
         )));
     }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use plenary_client::{
-    Client, Event, Message, Receipt, Receipts, Stated,
+    Client, Event, Message, Original, Receipt, Receipts, Stated,
+    custody::{Said, Verdict},
     ids::{ChannelId, ItemId, Seq},
 };
 use serde_json::{Value, json};
@@ -11,7 +12,8 @@ use serde_json::{Value, json};
 use super::{find::find, show::short};
 use crate::{
     args::{
-        CustodyCommand, CustodyDeleteArgs, ExportSampleArgs, ItemArgs, ReceiptsArgs, WithdrawArgs,
+        CustodyCommand, CustodyDeleteArgs, CustodyExportArgs, ExportSampleArgs, ItemArgs,
+        ReceiptsArgs, VerifyArgs, WithdrawArgs,
     },
     exit::Failure,
     output::{Line, Style},
@@ -25,6 +27,7 @@ const TOLD: Duration = Duration::from_secs(10);
 pub(super) async fn run(context: &Context, command: CustodyCommand) -> Result<(), Failure> {
     match command {
         CustodyCommand::Show(args) => show(context, &args).await,
+        CustodyCommand::Export(args) => export(context, args).await,
         CustodyCommand::Delete(args) => delete(context, args).await,
     }
 }
@@ -105,6 +108,145 @@ async fn show(context: &Context, args: &ItemArgs) -> Result<(), Failure> {
             .note("What this device stated last is not told yet: it waits for the server.");
     }
     session.finish().await
+}
+
+async fn export(context: &Context, args: CustodyExportArgs) -> Result<(), Failure> {
+    let session = context.session(Need::Fresh).await?;
+    let message = message(&session, &args.item).await?;
+    let original = match (args.original, args.no_original) {
+        (Some(file), _) => Original::File(file),
+        (None, true) => Original::LeftOut,
+        (None, false) => Original::Fetched,
+    };
+    let transfer = session
+        .client
+        .export_custody(&message, &args.out, original)?;
+    let name = args.out.display().to_string();
+    let folder = super::files::watch(context, &name, transfer).await?;
+    let root1 = session.client.status().await?.root1.to_string();
+    let folder = folder.display().to_string();
+    context.out.emit(
+        || json!({ "bundle": folder, "root1": root1 }),
+        |line| {
+            line.add(Style::Good, "written")
+                .plain(&format!("  {folder}"))
+                .end()
+                .plain(&format!("  plenary verify {folder} --root1 {root1}"))
+        },
+    )?;
+    session.finish().await
+}
+
+/// Checks a bundle: needs no profile and no network.
+pub(super) async fn verify(context: &Context, args: &VerifyArgs) -> Result<(), Failure> {
+    let (folder, root1) = (args.file.clone(), args.root1);
+    let checked = tokio::task::spawn_blocking(move || {
+        plenary_client::custody::verify(&folder, root1.as_ref())
+    });
+    let found = match checked.await {
+        Ok(Ok(found)) => found,
+        Ok(Err(fault)) => return Err(Failure::trust(format!("WRONG: {fault}"))),
+        Err(_) => return Err(Failure::trust("the check was stopped")),
+    };
+    let pinned = args.root1.is_some();
+    context.out.emit(
+        || verdict_json(&found, pinned),
+        |line| verdict(line, &found),
+    )?;
+    if !pinned {
+        context.out.note(&format!(
+            "All of it rests on ROOT 1: compare {} with what the network's Board publishes.",
+            found.root1
+        ));
+    }
+    if !found.page {
+        context
+            .out
+            .note("data/record.html is of another version of this program: it was not compared.");
+    }
+    if !found.missing.is_empty() {
+        context.out.note(&format!(
+            "NOT WHOLE: {} that others refer to is not in the bundle.",
+            super::show::count(found.missing.len(), "statement", "statements")
+        ));
+    }
+    Ok(())
+}
+
+fn verdict(line: Line, found: &Verdict) -> Line {
+    let sender = found.sender.map(|member| short(&member));
+    let sender = found.sender_name.clone().or(sender);
+    let mut line = line
+        .add(Style::Good, "It holds.")
+        .end()
+        .add(Style::Bold, &found.name)
+        .plain(&format!("  {} bytes, ", found.size))
+        .plain(match found.original {
+            true => "in the bundle",
+            false => "not in the bundle",
+        })
+        .end()
+        .plain(&format!("sha256   {}", found.sha256))
+        .end()
+        .plain("sent by  ")
+        .plain(&sender.unwrap_or_default())
+        .end()
+        .plain(&format!("network  {}", found.network))
+        .end()
+        .plain(&format!("ROOT 1   {}", found.root1));
+    for said in &found.statements {
+        line = said_line(line.end(), said);
+    }
+    line
+}
+
+fn said_line(line: Line, said: &Said) -> Line {
+    let name = said.name.clone().unwrap_or_else(|| short(&said.member));
+    let server = match said.server_time {
+        Some(time) => format!("server {}", time::local(time)),
+        None => "not countersigned".to_owned(),
+    };
+    line.add(Style::Dim, &time::local(said.time))
+        .plain("  ")
+        .column(Style::Bold, said.act.word(), 9)
+        .column(Style::Plain, &name, 20)
+        .add(Style::Dim, &server)
+}
+
+fn verdict_json(found: &Verdict, pinned: bool) -> Value {
+    let statements: Vec<_> = found
+        .statements
+        .iter()
+        .map(|said| {
+            json!({
+                "act": said.act.word(),
+                "member": said.member.to_string(),
+                "name": said.name,
+                "device": said.device.to_string(),
+                "time": time::rfc3339(said.time),
+                "server_time": said.server_time.map(time::rfc3339),
+                "id": said.id.to_string(),
+            })
+        })
+        .collect();
+    let missing: Vec<_> = found.missing.iter().map(ToString::to_string).collect();
+    json!({
+        "verified": "custody",
+        "network": found.network.to_string(),
+        "root1": found.root1.to_string(),
+        "root1_given": pinned,
+        "item": found.item.to_string(),
+        "name": found.name,
+        "size": found.size,
+        "sha256": found.sha256.to_string(),
+        "root": found.root.to_string(),
+        "original": found.original,
+        "sender": found.sender.map(|member| member.to_string()),
+        "sender_name": found.sender_name,
+        "statements": statements,
+        "missing": missing,
+        "page": found.page,
+    })
 }
 
 async fn delete(context: &Context, args: CustodyDeleteArgs) -> Result<(), Failure> {

@@ -173,7 +173,7 @@ fn summary(name: &str, item: &Manifest) -> String {
 }
 
 /// Shows a transfer to its end. It stops if nothing moves for as long as the user is patient.
-async fn watch<T: Send + 'static>(
+pub(super) async fn watch<T: Send + 'static>(
     context: &Context,
     name: &str,
     mut transfer: Transfer<T>,

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod board;
 #[cfg(test)]
+mod custody;
+#[cfg(test)]
 mod desk;
 #[cfg(test)]
 mod usage;

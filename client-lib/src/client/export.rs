@@ -66,22 +66,26 @@ impl Client {
             Original::LeftOut => 0,
             _ => manifest.size(),
         };
-        Ok(Transfer::start(total, move |meter| async move {
-            let with = original != Original::LeftOut;
-            // What is left of a try that was stopped may hold a good part of the file.
-            fs::create_dir_all(partial.join(ORIGINAL))?;
-            let put = client.put_original(&message, &manifest, &partial, original, meter);
-            put.await?;
-            let parts = client.parts(&message, &manifest, with).await?;
-            let (made, target) = (client.clock().await?, folder.clone());
-            blocking(move || {
-                write(&partial, &parts, made)?;
-                fs::rename(&partial, &target)?;
-                Ok(())
-            })
-            .await?;
-            Ok(folder)
-        }))
+        Ok(Transfer::start(
+            &self.desk,
+            total,
+            move |meter| async move {
+                let with = original != Original::LeftOut;
+                // What is left of a try that was stopped may hold a good part of the file.
+                fs::create_dir_all(partial.join(ORIGINAL))?;
+                let put = client.put_original(&message, &manifest, &partial, original, meter);
+                put.await?;
+                let parts = client.parts(&message, &manifest, with).await?;
+                let (made, target) = (client.clock().await?, folder.clone());
+                blocking(move || {
+                    write(&partial, &parts, made)?;
+                    fs::rename(&partial, &target)?;
+                    Ok(())
+                })
+                .await?;
+                Ok(folder)
+            },
+        ))
     }
 
     /// Puts the original in its place and records that; leaves no place where there is none.

@@ -31,21 +31,40 @@ fn desk() -> Desk {
 #[test]
 fn a_bundle_holds_without_a_profile() {
     let desk = desk();
-    let ran = desk.bare(&format!("verify evidence --root1 {ROOT1}"), "").ok();
-    for said in ["It holds.", "statements.csv", SHA256, "Founder", "verified", ROOT1] {
+    let ran = desk
+        .bare(&format!("verify evidence --root1 {ROOT1}"), "")
+        .ok();
+    for said in [
+        "It holds.",
+        "statements.csv",
+        SHA256,
+        "Founder",
+        "verified",
+        ROOT1,
+    ] {
         assert!(ran.out.contains(said), "{} lacks {said}", ran.out);
     }
     assert_eq!(ran.err, "");
     let json = desk.bare("--json verify evidence", "").ok().json();
     assert_eq!(json["verified"], "custody");
-    assert_eq!((&json["root1"], &json["root1_given"]), (&ROOT1.into(), &false.into()));
-    assert_eq!((&json["sha256"], &json["original"]), (&SHA256.into(), &false.into()));
+    assert_eq!(
+        (&json["root1"], &json["root1_given"]),
+        (&ROOT1.into(), &false.into())
+    );
+    assert_eq!(
+        (&json["sha256"], &json["original"]),
+        (&SHA256.into(), &false.into())
+    );
     assert_eq!(json["statements"].as_array().unwrap().len(), 7);
     assert_eq!(json["statements"][0]["act"], "deposited");
     assert_eq!(json["missing"].as_array().unwrap().len(), 0);
     // Without the hash it is said what all rests on.
     let ran = desk.bare("verify evidence", "").ok();
-    assert!(ran.err.contains("compare") && ran.err.contains(ROOT1), "{}", ran.err);
+    assert!(
+        ran.err.contains("compare") && ran.err.contains(ROOT1),
+        "{}",
+        ran.err
+    );
 }
 
 #[test]

@@ -171,7 +171,7 @@ impl Client {
                     }),
                     profiles: profiles(engine, &record),
                     described,
-                    message: with.then(|| Carried {
+                    message: with.then_some(Carried {
                         channel: channel.0,
                         epoch: row.epoch.0,
                         client_id: row.client_id.0,

@@ -17,6 +17,7 @@ mod encode;
 mod envelope;
 mod error;
 pub mod extension;
+pub(crate) mod handover;
 mod kind;
 mod message;
 mod message_id;
@@ -27,6 +28,7 @@ mod tests;
 mod vectors;
 
 pub use draft::{Draft, Salt, fresh_salt};
+pub(crate) use envelope::TOLD;
 pub use envelope::{Carries, Envelope, EnvelopeError, SIGNATURE_TAG, SignedContext};
 pub use error::ContentError;
 pub use extension::{ExtensionKey, Extensions, MAX_TITLE};

@@ -36,6 +36,22 @@
 //! **A differing view is told once for each sender**, at the first message that shows it; the
 //! discussion goes on, since every message is its sender's whatever the server says of its place.
 //!
+//! **A fork heals by itself.** A commit that does not hold, a missing record, a group that is damaged or
+//! gone on disk, or messages of two senders in a row that do not open: told at once, then this device
+//! enters by an external commit that takes its own old leaf out, with the same identity. Six returns
+//! within an hour, spread out; then the channel stands still and says why, until a person enters it. A
+//! log that was rolled back is not healed: positions are what messages are known by, and two logs under
+//! one channel are for the Board to decide on.
+//!
+//! **What may be handed on.** A device that was away asks in the channel; one of the others answers, by
+//! the rank of its hash with the ask, sealed to the asker's device, since whoever entered meanwhile
+//! reads the log, too. It hands on what it has read by itself, and only messages from records at which
+//! the asker's leaf was in the group as it followed the commits itself: a newcomer gets nothing of
+//! before, one who was removed and came back nothing of between. Each message carries its sender's
+//! signature over network, channel, epoch, mark and content, checked against the ledger: who hands on
+//! can leave out and cannot invent; place and time are its word, and the message says who it was.
+//! Statements of custody are not among what is handed on: they stay with their items.
+//!
 //! **The fence.** A client seals to nobody whom the newest ledger it has does not back, whatever the
 //! server says. Who has something to send makes the removing commit first; else the rank of the
 //! leaf's hash with the ledger head decides whose turn it is, 200 ms apart, so that one commits and

@@ -19,7 +19,7 @@
 //! | `board sign` | `signature`, `member`, `statements` (how many) |
 //! | `board submit` | `ledger` (its length), `hash` |
 //! | `members` | `member`, `name`, `state`, `languages`, `expertise`, `capacity`, `standing`, `board`, `self`, `devices` (`device`, `standing`) |
-//! | `channels` | `channel`, `name`, `purpose`, `rule`, `ceiling`, `owner`, `presence`, `why`, `with`, `head`, `queued` |
+//! | `channels` | `channel`, `name`, `purpose`, `rule`, `ceiling`, `owner`, `presence`, `why`, `with`, `head`, `queued`, `missing` (pairs of numbers: what lies between was missed) |
 //! | `enter` | `channel`, `name`, `presence` |
 //! | `direct` | `channel` |
 //! | `devices` | `device`, `name`, `self`, `standing`, `added`, `added_by` (`null`: the Board), `last_message`, `fingerprint`, `falls_with_it`, `revocable` |
@@ -40,7 +40,7 @@
 //! | `custody show` | `item`, `act`, `member`, `name`, `device`, `time`, `server_time`, `id` |
 //! | `custody export` | `bundle`, `root1` |
 //! | `custody delete` | `deleted` (the file, or null) |
-//! | `tail`, `talk` | `channel`, `channel_name`, `seq`, `time`, `member`, `device`, `sender`, `id`, `message_id`, `thread`, `thread_title`, `label`, `notice`, `kind`, `text`, `item`, `in_reply_to`, `in_reply_to_seq`, `replaces`, `replaces_seq` |
+//! | `tail`, `talk` | `channel`, `channel_name`, `seq`, `time`, `member`, `device`, `sender`, `id`, `message_id`, `thread`, `thread_title`, `label`, `notice`, `kind`, `text`, `item`, `in_reply_to`, `in_reply_to_seq`, `replaces`, `replaces_seq`, `handed_by` |
 //! | `status`, `sync` | `profile`, `network`, `root1`, `member`, `device`, `name`, `state`, `standing`, `online`, `caught_up`, `ledger`, `queued`, `messages` |
 //! | `audit` | a line for the ledger: `ledger`, `wrong`, `channels`; then one a channel: `channel`, `channel_name`, `records`, `stretches`, `heads`, `vouched`, `messages`, `wrong`, `at`, `proof` |
 //! | `audit --compare` | `channel`, `channel_name`, `shared`, `differs`, `proof` |

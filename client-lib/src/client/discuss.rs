@@ -36,6 +36,8 @@ pub struct ChannelInfo {
     pub head: Seq,
     /// Messages waiting to be acknowledged.
     pub queued: u64,
+    /// What was missed and nobody has handed on so far: between these positions, both excluded.
+    pub missing: Vec<(Seq, Seq)>,
     /// Why they wait, if not for the connection: see [`Event::Held`].
     pub held: Option<String>,
 }
@@ -52,6 +54,8 @@ pub enum Presence {
     In,
     /// Was in; why not any more, where known.
     Out(Option<String>),
+    /// Cannot be followed any more, and why: entering tries again.
+    Stuck(String),
 }
 
 /// A message: read, verified, stored.
@@ -78,6 +82,9 @@ pub struct Message {
     pub time: UnixMillis,
     /// What it says.
     pub content: Content,
+    /// Which device handed it on, where this one missed it. Content and sender are proven by the
+    /// sender's own signature; place and time are as the one who handed it on says.
+    pub handed_by: Option<DeviceId>,
 }
 
 impl Message {
@@ -299,6 +306,7 @@ pub(super) fn message(engine: &Engine, row: &MessageRow) -> Result<Message, Erro
             .map(|profile| profile.profile().name().to_owned()),
         time: row.time,
         content,
+        handed_by: row.handed_by,
     })
 }
 
@@ -306,6 +314,9 @@ fn channels(engine: &Engine) -> Result<Vec<ChannelInfo>, Error> {
     let own = engine.store().channels()?;
     let presence = |id| match own.iter().find(|row| row.id == id) {
         None => Presence::Absent,
+        Some(row) if engine.stuck(row.id).is_some() => {
+            Presence::Stuck(engine.stuck(row.id).unwrap_or_default())
+        }
         Some(row) => match row.standing {
             Standing::Entering => Presence::Entering(row.note.clone()),
             Standing::In => Presence::In,
@@ -337,6 +348,12 @@ fn channels(engine: &Engine) -> Result<Vec<ChannelInfo>, Error> {
                     .find(|row| row.id == id)
                     .map_or(Seq(0), |row| row.head.seq),
                 queued: engine.store().queued(Some(id))?,
+                missing: engine
+                    .store()
+                    .gaps(id)?
+                    .iter()
+                    .filter_map(|gap| Some((gap.after, gap.before?)))
+                    .collect(),
                 held: engine.held(id).map(str::to_owned),
             })
         })

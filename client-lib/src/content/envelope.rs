@@ -27,6 +27,9 @@ pub const SIGNATURE_TAG: &[u8] = b"plenary content v1\0";
 const VERSION: u8 = 1;
 const HEADER: usize = 2 + Signature::LEN;
 
+/// Bytes of what devices tell one another: what fits beside header and mark of the padding.
+pub(crate) const TOLD: usize = plenary_proto::limits::PADDED_CONTENT - HEADER - 1;
+
 // The largest content, signed, fits the largest padded size.
 const _: () =
     assert!(plenary_proto::limits::CONTENT + HEADER < plenary_proto::limits::PADDED_CONTENT);

@@ -99,6 +99,8 @@ kinds! {
     Countersignature = "countersignature",
     /// Records were no longer kept when this device came back; it enters again.
     RecordsTrimmed = "records_trimmed",
+    /// This device's own state of a channel is damaged, gone or led nowhere; it enters the channel again.
+    GroupLost = "group_lost",
 }
 
 impl std::fmt::Display for AlarmKind {

@@ -42,7 +42,8 @@ impl Engine {
         })
     }
 
-    /// Notes whom a commit brought in and whom it took out.
+    /// Notes whom a commit brought in and whom it took out: for the certificate, and for what may be
+    /// handed on to whom.
     pub(super) fn note_stays(
         &mut self,
         row: &ChannelRow,
@@ -56,6 +57,7 @@ impl Engine {
         for device in after.devices.difference(&before.devices) {
             let entered = (head.seq, record.time);
             self.store.put_entered(row.id, *device, entered)?;
+            self.store.add_leaves(row.id, head.seq, &[*device])?;
         }
         for device in before.devices.difference(&after.devices) {
             let left = LeftRow {
@@ -66,6 +68,7 @@ impl Engine {
                 basis: row.basis.map_or_else(Default::default, |basis| basis.seq),
             };
             self.store.put_left(row.id, *device, &left)?;
+            self.store.end_leaves(row.id, head.seq, &[*device])?;
         }
         Ok(())
     }

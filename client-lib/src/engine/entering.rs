@@ -13,6 +13,7 @@ use plenary_proto::{
 
 use super::{
     AlarmKind, Channel, Engine, Event, GroupError, In, Waiting, anew::WayIn, heads::Heads,
+    healing::lasting,
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -37,6 +38,7 @@ impl Engine {
             ));
         }
         match self.channels.get(&id).map(|channel| channel.row.standing) {
+            Some(_) if self.is_stuck(id) => return self.try_again(now, id),
             Some(In::In) => {
                 self.event(Event::Entered(id));
                 return Ok(());
@@ -45,6 +47,12 @@ impl Engine {
             Some(In::Out) | None => self.put_row(ChannelRow::entering(id))?,
         }
         self.advance(now, id)
+    }
+
+    fn is_stuck(&self, id: ChannelId) -> bool {
+        self.channels
+            .get(&id)
+            .is_some_and(|channel| channel.stuck.is_some())
     }
 
     /// Founds a direct channel of this member with others; they are added as soon as online.
@@ -212,7 +220,11 @@ impl Engine {
                     Err(error) if error.kind() == ErrorKind::Store => Err(error),
                     Err(error) => {
                         self.read_ledger();
-                        self.note(now, id, error.to_string())
+                        self.note(now, id, error.to_string())?;
+                        match error.kind() {
+                            ErrorKind::Unavailable => Ok(()),
+                            _ => self.rejoin_failed(now, id, &error.to_string()),
+                        }
                     }
                 }
             }
@@ -332,6 +344,7 @@ impl Engine {
         head: ChannelHead,
         basis: Option<Basis>,
     ) -> Result<(), Error> {
+        let end = channel_row(self, id)?.head.seq;
         self.step(id, |engine| {
             let mut row = channel_row(engine, id)?;
             row.standing = In::In;
@@ -339,6 +352,7 @@ impl Engine {
             row.basis = basis;
             row.note = None;
             engine.store.drop_pending(id)?;
+            engine.place_own(id, head.seq)?;
             engine.store.unseal(id)?;
             engine
                 .store
@@ -350,6 +364,7 @@ impl Engine {
             channel.server = channel.server.max(head.seq);
             channel.heads = Heads::load(&self.store, id, head.seq)?;
         }
+        self.returned(id, end, head)?;
         self.event(Event::Entered(id));
         self.ask(Request::Watch(vec![id]), Waiting::Watch(vec![id]));
         self.advance(now, id)
@@ -360,7 +375,7 @@ impl Engine {
         &mut self,
         now: UnixMillis,
         id: ChannelId,
-        failure: Failure,
+        failure: &Failure,
     ) -> Result<(), Error> {
         self.forget_entry(id)?;
         // A welcome may have been passed over for it.
@@ -371,7 +386,13 @@ impl Engine {
                 self.put_off(id, now.plus(wait));
                 Ok(())
             }
-            _ => self.note(now, id, failure.message),
+            _ => {
+                self.note(now, id, failure.message.clone())?;
+                match lasting(failure) {
+                    true => self.rejoin_failed(now, id, &failure.message),
+                    false => Ok(()),
+                }
+            }
         }
     }
 
@@ -532,7 +553,7 @@ impl Engine {
                 self.advance(now, id)
             }
             (Ok(_), _) => Ok(()),
-            (Err(failure), Kind::Enter | Kind::Anew) => self.entry_refused(now, id, failure),
+            (Err(failure), Kind::Enter | Kind::Anew) => self.entry_refused(now, id, &failure),
             (Err(failure), _) => self.change_refused(now, id, &failure),
         }
     }

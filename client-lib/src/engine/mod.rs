@@ -12,7 +12,7 @@
 //! stored before; what is shown is stored first.
 //!
 //! One file a concern, each an `impl Engine`: [`sync`] (ledger first, then channels), [`entering`],
-//! [`reading`], [`heads`] (what the server signed), [`anew`] (coming back, groups without a live
+//! [`reading`], [`heads`] (what the server signed), [`healing`] and [`handing`] (forks and returns), [`anew`] (coming back, groups without a live
 //! leaf), [`outgoing`], [`upkeep`] (fence, additions), [`roster`] (names), [`heartbeat`] and
 //! [`horizon`] (whom this device seals to).
 
@@ -22,7 +22,9 @@ mod clean_break;
 mod custody;
 pub(crate) mod devices;
 mod entering;
+mod handing;
 mod heads;
+mod healing;
 mod heartbeat;
 mod horizon;
 pub(crate) mod mls;
@@ -36,7 +38,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use plenary_certs::{
     custody::Act,
@@ -60,6 +62,7 @@ use crate::{
         Store,
         channels::{ChannelRow, Standing as In},
         identity::Identity,
+        returns::Gap,
     },
 };
 use heads::Heads;
@@ -226,8 +229,10 @@ struct Channel {
     pushed: Vec<Record>,
     /// Whether somebody belongs in who is not, is to be looked at again.
     look_for_missing: bool,
-    /// Cannot go on: a commit of the log does not hold.
-    stuck: bool,
+    /// Cannot go on, and why.
+    stuck: Option<String>,
+    /// Stays so until a person enters the channel.
+    gave_up: bool,
     /// A pushed record that did not hold, and was told of: what the server signs for is read first.
     suspect: Option<(Seq, AlarmKind)>,
     /// Reading waits for a longer ledger: up to here.
@@ -236,6 +241,12 @@ struct Channel {
     held: Option<horizon::Held>,
     /// What the server signed.
     heads: Heads,
+    /// What was missed.
+    gaps: Vec<Gap>,
+    /// Whom this device may have to answer.
+    turns: Vec<handing::Turn>,
+    /// Whose messages did not open lately.
+    failing: BTreeSet<DeviceId>,
 }
 
 impl Channel {
@@ -253,11 +264,15 @@ impl Channel {
             add_at: None,
             pushed: Vec::new(),
             look_for_missing: true,
-            stuck: false,
+            stuck: None,
+            gave_up: false,
             suspect: None,
             needs_ledger: None,
             held: None,
             heads: Heads::default(),
+            gaps: Vec::new(),
+            turns: Vec::new(),
+            failing: BTreeSet::new(),
         }
     }
 
@@ -266,7 +281,7 @@ impl Channel {
         self.row.standing == In::In
             && self.heard
             && !self.reading
-            && !self.stuck
+            && self.stuck.is_none()
             && self.row.head.seq >= self.server
     }
 }
@@ -308,8 +323,12 @@ impl Engine {
         let mut channels = BTreeMap::new();
         for row in store.channels()? {
             let heads = Heads::load(&store, row.id, row.head.seq)?;
+            let healing = store.healing(row.id)?.filter(|one| one.given_up);
             let channel = Channel {
                 heads,
+                gaps: store.gaps(row.id)?,
+                gave_up: healing.is_some(),
+                stuck: healing.map(|one| one.why),
                 ..Channel::new(row)
             };
             channels.insert(channel.row.id, channel);
@@ -473,7 +492,7 @@ impl Engine {
         let Some(channel) = self.channels.get(&id) else {
             return Ok(());
         };
-        if !self.online || channel.stuck || channel.not_before > now {
+        if !self.online || channel.stuck.is_some() || channel.not_before > now {
             return Ok(());
         }
         match channel.row.standing {
@@ -485,9 +504,13 @@ impl Engine {
                 Ok(())
             }
             In::In => {
+                if !self.is_sound(now, id)? {
+                    return Ok(());
+                }
                 self.change_step(now, id)?;
                 self.custody_step(now, id)?;
                 self.send_step(now, id)?;
+                self.hand_step(now, id)?;
                 self.head_step(now, id);
                 Ok(())
             }
@@ -620,6 +643,7 @@ impl From<GroupError> for Error {
             | GroupError::OtherEpoch
             | GroupError::Used => ErrorKind::Integrity,
             GroupError::Missing => ErrorKind::NotFound,
+            GroupError::Store(_) => ErrorKind::Store,
         };
         Self::new(kind, error.to_string())
     }

@@ -1,7 +1,7 @@
 //! From the outbox into the log: one message of a channel at a time, so that its order holds.
 
 use plenary_proto::{
-    ids::{ChannelId, ClientId, UnixMillis},
+    ids::{ChannelHead, ChannelId, ClientId, UnixMillis},
     limits,
     reply::{Code, Failure, Reply},
     request::{Append, Request},
@@ -60,7 +60,7 @@ impl Engine {
         let client_id = self.client_id(now)?;
         let store = self.store.clone();
         store.atomic(|| {
-            store.queue(client_id, id, content)?;
+            store.queue(client_id, id, Carries::Content, content)?;
             also(&store)
         })?;
         // Promised from here on: what fails now is tried again with the next tick.
@@ -140,10 +140,9 @@ impl Engine {
                 client_id: row.client_id,
             };
             let key = &engine.mls_key;
-            let envelope =
-                Envelope::sign(Carries::Content, row.content.clone(), &context, |bytes| {
-                    Ok::<_, Error>(key.sign(bytes))
-                })?;
+            let envelope = Envelope::sign(row.carries, row.content.clone(), &context, |bytes| {
+                Ok::<_, Error>(key.sign(bytes))
+            })?;
             let padded = envelope
                 .seal_form()
                 .map_err(|error| Error::new(ErrorKind::TooLarge, error.to_string()))?;
@@ -177,12 +176,13 @@ impl Engine {
                 let store = self.store.clone();
                 let head = store.relaxed(|| {
                     let head = self.check_head_within(id, &head)?;
-                    if let Some(head) = head {
-                        store.put_acknowledged(message, head.seq)?;
+                    match head {
+                        Some(head) => self.acknowledged(id, message, head),
+                        None => Ok(None),
                     }
-                    Ok(head)
                 })?;
                 let Some(head) = head else {
+                    self.put_off(id, now.plus(TRY_AGAIN_MS));
                     return Ok(());
                 };
                 if let Some(channel) = self.channels.get_mut(&id) {
@@ -193,6 +193,27 @@ impl Engine {
             Ok(_) => Ok(()),
             Err(failure) => self.message_refused(now, id, message, &failure),
         }
+    }
+
+    /// Where the server says that a message is: yet to be read, or among what was missed. `None` if
+    /// that cannot be.
+    fn acknowledged(
+        &mut self,
+        id: ChannelId,
+        message: ClientId,
+        head: ChannelHead,
+    ) -> Result<Option<ChannelHead>, Error> {
+        let read = self.channels.get(&id).map(|channel| channel.row.head.seq);
+        let passed = read.is_some_and(|read| head.seq <= read);
+        if passed && self.store.hash_at(id, head.seq)?.is_some() {
+            tracing::warn!("acknowledged for a place that holds another record");
+            return Ok(None);
+        }
+        self.store.put_acknowledged(message, head.seq)?;
+        if passed && let Some(row) = self.store.outgoing(message)? {
+            self.place(&row)?;
+        }
+        Ok(Some(head))
     }
 
     fn message_refused(
@@ -239,6 +260,11 @@ impl Engine {
     }
 
     fn fail(&mut self, message: ClientId, failure: &Failure) -> Result<(), Error> {
+        let row = self.store.outgoing(message)?;
+        if row.is_some_and(|row| row.carries != Carries::Content) {
+            // Asked for again, or answered by somebody else.
+            return self.store.unqueue(message);
+        }
         self.store.put_failed(message, &failure.message)?;
         self.event(Event::Failed {
             message,

@@ -13,15 +13,21 @@ use plenary_proto::{
 };
 
 use super::{
-    AlarmKind, Engine, Event, GroupError, In, Waiting, entering::channel_row, mls::Processed,
+    AlarmKind, Engine, Event, GroupError, In, Waiting, entering::channel_row, handing::Heard,
+    mls::Processed,
 };
 use crate::{
-    content::{Carries, Content, Envelope, Kind, SignedContext},
+    content::{
+        Carries, Content, Envelope, Kind, SignedContext,
+        handover::{Ask, HandOn},
+    },
     error::{Error, ErrorKind},
     store::{channels::ChannelRow, messages::MessageRow},
 };
 
 const REPLAYED: &str = "it was in the log before";
+/// So many senders whose messages do not open say that this device's own state is at fault.
+const SEVERAL: usize = 2;
 
 /// What a step of reading did, to be told once it is durable.
 #[derive(Default)]
@@ -40,6 +46,10 @@ pub(super) struct Step {
     /// Who was shown another log.
     told: Vec<DeviceId>,
     pub(super) alarms: Vec<(AlarmKind, String)>,
+    /// What devices told one another.
+    heard: Vec<Heard>,
+    /// Something that was missed may have come.
+    filled: bool,
     pub(super) custody: Vec<(ItemId, DeviceId, Act)>,
 }
 
@@ -51,8 +61,32 @@ pub(super) enum Stop {
     Fork(AlarmKind, String),
     /// An application message that does not hold: passed over, with an alarm.
     Message(AlarmKind, String),
+    /// The same, since MLS does not open it: its sender's fault, or this device's own state's.
+    Closed(String),
     /// The store failed.
     Fatal(Error),
+}
+
+impl Stop {
+    /// What would be wrong with the record, or with whoever pushed it.
+    fn doubtful(&self) -> Option<(&AlarmKind, &String)> {
+        match self {
+            Self::Fork(kind, why) | Self::Message(kind, why) => Some((kind, why)),
+            Self::Closed(why) => Some((&AlarmKind::InvalidMessage, why)),
+            Self::Ledger(_) | Self::Fatal(_) => None,
+        }
+    }
+
+    /// Why a message is left out.
+    fn left_out(self) -> (AlarmKind, String) {
+        match self {
+            Self::Message(kind, why) => (kind, why),
+            Self::Closed(why) => (AlarmKind::InvalidMessage, why),
+            Self::Ledger(_) | Self::Fork(..) | Self::Fatal(_) => {
+                (AlarmKind::InvalidMessage, "it cannot be read".to_owned())
+            }
+        }
+    }
 }
 
 impl From<Error> for Stop {
@@ -68,7 +102,7 @@ impl Engine {
             return;
         };
         if channel.reading
-            || channel.stuck
+            || channel.stuck.is_some()
             || channel.needs_ledger.is_some()
             || channel.row.standing != In::In
         {
@@ -101,7 +135,7 @@ impl Engine {
             .map_or(channel.row.head.seq, |record| record.seq);
         // A record too large to be pushed comes without its bytes.
         if !channel.reading
-            && !channel.stuck
+            && channel.stuck.is_none()
             && !record.bytes.is_empty()
             && record.seq == last.next()
         {
@@ -135,6 +169,10 @@ impl Engine {
             return Ok(());
         };
         channel.reading = false;
+        // Entering again meanwhile.
+        if channel.row.standing != In::In {
+            return Ok(());
+        }
         match reply {
             Ok(Reply::Records { records, head }) => {
                 let Some(head) = self.check_head(id, &head)? else {
@@ -149,7 +187,8 @@ impl Engine {
                     return Ok(());
                 }
                 if !self.adds_up(id, &records, head) {
-                    return Ok(());
+                    let why = "the records do not add up to what the server signed";
+                    return self.rejoin(now, id, why);
                 }
                 self.take(now, id, records, false)?;
                 if last.is_none() {
@@ -161,7 +200,10 @@ impl Engine {
                 let mut row = channel_row(self, id)?;
                 row.standing = In::Entering;
                 row.note = Some("records were missed: the server no longer keeps them".to_owned());
-                self.save_row(row)?;
+                self.reading_step(id, |engine| {
+                    engine.store.open_gap(id, row.head.seq)?;
+                    engine.save_row(row)
+                })?;
                 self.alarm(
                     Some(id),
                     AlarmKind::RecordsTrimmed,
@@ -253,11 +295,11 @@ impl Engine {
         if records.is_empty() || end.seq != head.seq || end.hash == head.hash {
             return true;
         }
-        channel.stuck = true;
         self.alarm(
             Some(id),
             AlarmKind::LogForked,
-            "the records do not add up to the head that the server signed",
+            "the records do not add up to the head that the server signed; this device enters the \
+             channel again",
         );
         false
     }
@@ -274,7 +316,7 @@ impl Engine {
             let (done, stop) = self.take_batch(id, &records, false)?;
             let Some(stop) = stop else { break };
             records.drain(..done);
-            if pushed && let Stop::Fork(kind, why) | Stop::Message(kind, why) = &stop {
+            if pushed && let Some((kind, why)) = stop.doubtful() {
                 // Nobody signed for what is pushed. What the log has is read before it counts.
                 let (seq, kind) = (records[0].seq, *kind);
                 if let Some(channel) = self.channels.get_mut(&id) {
@@ -295,14 +337,24 @@ impl Engine {
                     break;
                 }
                 Stop::Fork(kind, why) => {
-                    if let Some(channel) = self.channels.get_mut(&id) {
-                        channel.stuck = true;
-                    }
-                    let what = format!("the channel cannot be followed: {why}");
+                    let what = format!(
+                        "the channel cannot be followed: {why}; this device enters it again"
+                    );
                     self.alarm_unless_told(id, records[0].seq, kind, what);
+                    self.rejoin(now, id, &why)?;
                     break;
                 }
-                Stop::Message(kind, why) => {
+                Stop::Closed(why) if self.does_not_open(id, records[0].device) => {
+                    let what = format!(
+                        "what others send does not open here any more ({why}); this device enters \
+                         the channel again"
+                    );
+                    self.alarm_unless_told(id, records[0].seq, AlarmKind::GroupLost, what);
+                    self.rejoin(now, id, &why)?;
+                    break;
+                }
+                stop @ (Stop::Message(..) | Stop::Closed(_)) => {
+                    let (kind, why) = stop.left_out();
                     let what = format!("message {} is left out: {why}", records[0].seq.0);
                     self.alarm_unless_told(id, records[0].seq, kind, what);
                     self.take_batch(id, &records[..1], true)?;
@@ -370,7 +422,7 @@ impl Engine {
             });
             match (result, failed_at) {
                 (Ok((step, row)), _) => {
-                    self.tell(id, step, &row);
+                    self.tell(id, step, &row)?;
                     return Ok((end, stop));
                 }
                 (Err(_), Some((index, why))) => {
@@ -393,6 +445,48 @@ impl Engine {
             channel.row = row;
         }
         Ok(())
+    }
+
+    /// What another device tells devices.
+    fn take_told(
+        &mut self,
+        id: ChannelId,
+        record: &Record,
+        sender: DeviceId,
+        envelope: &Envelope,
+        step: &mut Step,
+    ) -> Result<(), Stop> {
+        if let (Carries::Ask, Some(what)) = (envelope.carries, Ask::decode(&envelope.content)) {
+            step.heard.push(Heard::Asked {
+                ask: record.client_id,
+                by: sender,
+                what,
+            });
+        }
+        if let (Carries::HandOn, Some(piece)) =
+            (envelope.carries, HandOn::decode(&envelope.content))
+        {
+            step.messages |= self.take_handed(id, sender, &piece, &mut step.alarms)?;
+            step.filled = true;
+            step.heard.push(Heard::Handed {
+                ask: piece.ask(),
+                through: piece.through(),
+                last: piece.last(),
+                own: false,
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether messages of several senders in a row did not open, so that it must be this device.
+    fn does_not_open(&mut self, id: ChannelId, sender: DeviceId) -> bool {
+        let devices = self.group(id).map_or(0, |group| group.devices().len());
+        let others = devices.saturating_sub(1);
+        let Some(channel) = self.channels.get_mut(&id) else {
+            return false;
+        };
+        channel.failing.insert(sender);
+        others > 0 && channel.failing.len() >= others.min(SEVERAL)
     }
 
     /// What was read goes into the chain, and is held against what the server signed before.
@@ -421,7 +515,7 @@ impl Engine {
         Ok(())
     }
 
-    fn tell(&mut self, id: ChannelId, step: Step, row: &ChannelRow) {
+    fn tell(&mut self, id: ChannelId, step: Step, row: &ChannelRow) -> Result<(), Error> {
         if !step.entries.is_empty() {
             self.has_reached(id, &step.differ);
         }
@@ -447,6 +541,9 @@ impl Engine {
             });
         }
         if step.messages {
+            if let Some(channel) = self.channels.get_mut(&id) {
+                channel.failing.clear();
+            }
             self.event(Event::Messages {
                 channel: id,
                 through: row.head.seq,
@@ -458,7 +555,15 @@ impl Engine {
         if step.removed {
             self.drop_group(id);
             self.event(Event::Left(id));
+            return Ok(());
         }
+        if step.filled {
+            self.load_gaps(id)?;
+        }
+        for heard in step.heard {
+            self.heard(id, heard)?;
+        }
+        Ok(())
     }
 
     fn take_one(
@@ -596,6 +701,19 @@ impl Engine {
             ));
         }
         self.store.unqueue(queued.client_id)?;
+        if queued.carries != Carries::Content {
+            if let Some(piece) = HandOn::decode(&queued.content)
+                && queued.carries == Carries::HandOn
+            {
+                step.heard.push(Heard::Handed {
+                    ask: piece.ask(),
+                    through: piece.through(),
+                    last: piece.last(),
+                    own: true,
+                });
+            }
+            return Ok(());
+        }
         step.sent.push((record.client_id, record.seq));
         let content = Content::decode(&queued.content);
         if let Ok(content) = content {
@@ -688,7 +806,7 @@ impl Engine {
                     .verify(&context, &key)
                     .map_err(|error| message(error.to_string()))?;
                 if envelope.carries != Carries::Content {
-                    return Ok(());
+                    return self.take_told(row.id, record, sender, &envelope, step);
                 }
                 let content = Content::decode(&envelope.content)
                     .map_err(|error| message(error.to_string()))?;
@@ -727,7 +845,7 @@ impl Engine {
             Err(error) => Err(if is_commit(&record.bytes) {
                 Stop::Fork(AlarmKind::InvalidCommit, error.to_string())
             } else {
-                Stop::Message(AlarmKind::InvalidMessage, error.to_string())
+                Stop::Closed(error.to_string())
             }),
         }
     }

@@ -66,7 +66,9 @@ impl Engine {
             channel.not_before = UnixMillis(0);
             channel.needs_ledger = None;
             // The next connection may be with a server that tells the truth.
-            channel.stuck = false;
+            if !channel.gave_up {
+                channel.stuck = None;
+            }
             channel.heads.forget_asked();
         }
     }
@@ -300,7 +302,7 @@ impl Engine {
                         "the server's log ends in another hash than the one read here",
                     );
                 } else if head.seq < own.seq {
-                    channel.stuck = true;
+                    channel.stuck = Some("the server's log was rolled back".to_owned());
                     self.alarm(
                         Some(id),
                         AlarmKind::LogRolledBack,

@@ -58,16 +58,15 @@ impl Engine {
         let Some(channel) = self.channels.get(&id) else {
             return Ok(());
         };
-        if channel.row.standing != In::In || channel.stuck {
+        if channel.row.standing != In::In || channel.stuck.is_some() {
+            return Ok(());
+        }
+        if !self.is_sound(now, id)? {
             return Ok(());
         }
         let head = self.ledger_head();
         let own = self.device();
-        let group = match self.group(id) {
-            Ok(group) => group,
-            Err(GroupError::Missing) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
+        let group = self.group(id)?;
         let out = group.not_live(now);
         let devices = group.devices();
         let planned = self.channels.get(&id).and_then(|channel| channel.fence_at);

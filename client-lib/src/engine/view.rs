@@ -47,7 +47,7 @@ impl Engine {
         self.online
             && !asked
             && self.channels.values().all(|channel| {
-                channel.row.standing != In::In || channel.stuck || channel.caught_up()
+                channel.row.standing != In::In || channel.stuck.is_some() || channel.caught_up()
             })
     }
 
@@ -63,6 +63,11 @@ impl Engine {
     /// The server's key as the ledger names it, once it does.
     pub(crate) fn expected_server(&self) -> Option<PublicKey> {
         self.server_key()
+    }
+
+    /// Why a channel cannot be followed any more.
+    pub(crate) fn stuck(&self, channel: ChannelId) -> Option<String> {
+        self.channels.get(&channel)?.stuck.clone()
     }
 
     pub(crate) fn knows_device(&self, device: DeviceId) -> bool {

@@ -85,6 +85,12 @@ impl World {
         moved
     }
 
+    /// The server's daily sweep, as it would be so many days from now.
+    pub fn trim(&mut self, days: u64) {
+        let then = self.now.plus(days * 24 * 3_600_000);
+        super::block(self.network.trim(then)).unwrap();
+    }
+
     /// A party asks to be in a channel.
     pub fn enter(&mut self, index: usize, channel: ChannelId) {
         self.parties[index].engine.enter(self.now, channel).unwrap();

@@ -104,6 +104,29 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    pub(crate) fn has_message(&self, channel: ChannelId, seq: Seq) -> Result<bool, Error> {
+        let connection = self.lock();
+        let mut query =
+            connection.prepare_cached("SELECT 1 FROM message WHERE channel = ? AND seq = ?")?;
+        Ok(query.exists(params![channel.0, seq.0 as i64])?)
+    }
+
+    /// The epoch of the last message before a position.
+    pub(crate) fn epoch_before(
+        &self,
+        channel: ChannelId,
+        seq: Seq,
+    ) -> Result<Option<Epoch>, Error> {
+        let connection = self.lock();
+        let mut query = connection.prepare_cached(
+            "SELECT epoch FROM message WHERE channel = ? AND seq < ? ORDER BY seq DESC LIMIT 1",
+        )?;
+        let epoch: Option<i64> = query
+            .query_row(params![channel.0, seq.0 as i64], |row| row.get(0))
+            .optional()?;
+        Ok(epoch.map(|epoch| Epoch(epoch as u64)))
+    }
+
     pub(crate) fn message_of(&self, client_id: ClientId) -> Result<Option<MessageRow>, Error> {
         let connection = self.lock();
         let mut query = connection.prepare_cached(&format!(

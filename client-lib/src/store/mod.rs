@@ -15,6 +15,7 @@ pub(crate) mod ledger;
 pub(crate) mod messages;
 pub(crate) mod outbox;
 pub(crate) mod pending;
+pub(crate) mod returns;
 pub(crate) mod stays;
 pub(crate) mod uploads;
 
@@ -104,6 +105,7 @@ CREATE TABLE message(
     handed_by BLOB,
     UNIQUE(channel, seq)
 );
+CREATE INDEX message_mark ON message(client_id);
 CREATE TABLE outbox(
     position INTEGER PRIMARY KEY AUTOINCREMENT,
     client_id BLOB NOT NULL UNIQUE,
@@ -113,7 +115,8 @@ CREATE TABLE outbox(
     signature BLOB,
     sealed BLOB,
     seq INTEGER,
-    failed TEXT
+    failed TEXT,
+    carries INTEGER NOT NULL
 );
 CREATE INDEX outbox_channel ON outbox(channel, position);
 CREATE TABLE pending(
@@ -129,6 +132,29 @@ CREATE TABLE pending(
     welcomed BLOB,
     secrets BLOB,
     tree BLOB
+) WITHOUT ROWID;
+CREATE TABLE gap(
+    id INTEGER PRIMARY KEY,
+    channel BLOB NOT NULL,
+    after INTEGER NOT NULL,
+    before INTEGER,
+    tries INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    ask BLOB
+);
+CREATE TABLE healing(
+    channel BLOB PRIMARY KEY,
+    tries INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    why TEXT NOT NULL,
+    given_up INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE leaf(
+    channel BLOB NOT NULL,
+    device BLOB NOT NULL,
+    since INTEGER NOT NULL,
+    until INTEGER,
+    PRIMARY KEY(channel, device, since)
 ) WITHOUT ROWID;
 CREATE TABLE chain(
     id INTEGER PRIMARY KEY,

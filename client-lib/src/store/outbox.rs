@@ -4,7 +4,7 @@ use plenary_proto::ids::{ChannelId, ClientId, Epoch, Seq, Signature};
 use rusqlite::{OptionalExtension, Row, params, types::ValueRef};
 
 use super::{Store, column};
-use crate::error::Error;
+use crate::{content::Carries, error::Error};
 
 /// A message on its way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(crate) struct OutboxRow {
     pub(crate) seq: Option<Seq>,
     /// Why it will not be sent.
     pub(crate) failed: Option<String>,
+    /// For members, or for devices.
+    pub(crate) carries: Carries,
 }
 
 /// See [`OutboxRow::sealed`].
@@ -29,7 +31,8 @@ pub(crate) struct SealedRow {
     pub(crate) bytes: Vec<u8>,
 }
 
-const COLUMNS: &str = "client_id, channel, content, epoch, signature, sealed, seq, failed";
+const COLUMNS: &str = "client_id, channel, content, epoch, signature, sealed, seq, failed, \
+                       carries";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
     let epoch: Option<i64> = row.get(3)?;
@@ -52,6 +55,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
         },
         seq: row.get::<_, Option<i64>>(6)?.map(|seq| Seq(seq as u64)),
         failed: row.get(7)?,
+        carries: Carries::from_code(row.get(8)?).unwrap_or(Carries::Content),
     })
 }
 
@@ -61,11 +65,14 @@ impl Store {
         &self,
         client_id: ClientId,
         channel: ChannelId,
+        carries: Carries,
         content: &[u8],
     ) -> Result<(), Error> {
         self.lock()
-            .prepare_cached("INSERT INTO outbox(client_id, channel, content) VALUES(?, ?, ?)")?
-            .execute(params![client_id.0, channel.0, content])?;
+            .prepare_cached(
+                "INSERT INTO outbox(client_id, channel, content, carries) VALUES(?, ?, ?, ?)",
+            )?
+            .execute(params![client_id.0, channel.0, content, carries.code()])?;
         Ok(())
     }
 
@@ -86,11 +93,26 @@ impl Store {
         Ok(query.query_row([client_id.0], from_row).optional()?)
     }
 
-    /// How many wait to be acknowledged, in one channel or in all.
+    /// Messages that the server said to be at or before a position.
+    pub(crate) fn acknowledged(
+        &self,
+        channel: ChannelId,
+        through: Seq,
+    ) -> Result<Vec<OutboxRow>, Error> {
+        let connection = self.lock();
+        let mut query = connection.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM outbox WHERE channel = ? AND seq <= ? ORDER BY seq"
+        ))?;
+        let rows = query.query_map(params![channel.0, through.0 as i64], from_row)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// How many wait to be acknowledged, in one channel or in all. What devices tell one another does
+    /// not count.
     pub(crate) fn queued(&self, channel: Option<ChannelId>) -> Result<u64, Error> {
         let count: i64 = self.lock().query_row(
             "SELECT count(*) FROM outbox
-             WHERE seq IS NULL AND failed IS NULL AND (?1 IS NULL OR channel = ?1)",
+             WHERE seq IS NULL AND failed IS NULL AND carries = 0 AND (?1 IS NULL OR channel = ?1)",
             [channel.map(|channel| channel.0)],
             |row| row.get(0),
         )?;

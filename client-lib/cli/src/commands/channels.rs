@@ -87,6 +87,7 @@ fn channel_json(channel: &ChannelInfo, with: &[String]) -> Value {
         "with": with,
         "head": channel.head.0,
         "queued": channel.queued,
+        "missing": channel.missing.iter().map(|(after, before)| [after.0, before.0]).collect::<Vec<_>>(),
     })
 }
 
@@ -103,6 +104,7 @@ fn presence_word(presence: &Presence) -> (&'static str, Option<&str>) {
         Presence::In => ("in", None),
         Presence::Entering(why) => ("entering", why.as_deref()),
         Presence::Out(why) => ("out", why.as_deref()),
+        Presence::Stuck(why) => ("stuck", Some(why.as_str())),
         // Absent, and what a newer library adds.
         _ => ("absent", None),
     }

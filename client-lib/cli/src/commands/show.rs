@@ -105,6 +105,7 @@ impl Index {
             "item": item_json(&content.kind()),
             "in_reply_to": id(content.in_reply_to),
             "in_reply_to_seq": number(content.in_reply_to),
+            "handed_by": message.handed_by.map(|device| device.to_string()),
             "replaces": id(content.replaces),
             "replaces_seq": number(content.replaces),
         })
@@ -134,6 +135,9 @@ impl Index {
         }
         if content.extensions.is_notice() {
             line = line.add(Style::Bold, "NOTICE").plain("  ");
+        }
+        if message.handed_by.is_some() {
+            line = line.add(Style::Dim, "(handed on)").plain("  ");
         }
         let about = content.in_reply_to.map(|id| self.refer(&id));
         let replaced = content.replaces.map(|id| self.refer(&id));

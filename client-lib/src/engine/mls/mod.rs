@@ -85,6 +85,9 @@ pub(crate) enum GroupError {
     /// The key of this message was used: it was opened before.
     #[error("opened before")]
     Used,
+    /// The profile's store failed under MLS.
+    #[error("{0}")]
+    Store(String),
     /// There is no such group here.
     #[error("this device holds no state of the channel")]
     Missing,
@@ -97,6 +100,15 @@ impl From<MlsError> for GroupError {
             (None, MlsError::InvalidEpoch) => Self::OtherEpoch,
             (None, MlsError::KeyMissing(_)) => Self::Used,
             (None, MlsError::GroupNotFound) => Self::Missing,
+            (None, MlsError::GroupStorageError(any)) => {
+                match any
+                    .inner_dyn_error()
+                    .downcast_ref::<storage::StorageError>()
+                {
+                    Some(failed) => failed.clone().into(),
+                    None => Self::Invalid(format!("MLS: {error}")),
+                }
+            }
             (None, _) => Self::Invalid(format!("MLS: {error}")),
         }
     }
@@ -104,7 +116,10 @@ impl From<MlsError> for GroupError {
 
 impl From<storage::StorageError> for GroupError {
     fn from(error: storage::StorageError) -> Self {
-        Self::Invalid(error.to_string())
+        match error {
+            storage::StorageError::Database(why) => Self::Store(why),
+            storage::StorageError::Codec(why) => Self::Invalid(why),
+        }
     }
 }
 

@@ -12,19 +12,25 @@ use zeroize::Zeroizing;
 use crate::store::Store;
 
 /// The store failed under MLS.
-#[derive(Debug, thiserror::Error)]
-#[error("the profile's store failed under MLS: {0}")]
-pub(crate) struct StorageError(String);
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum StorageError {
+    /// The database: nothing can go on.
+    #[error("the profile's store failed under MLS: {0}")]
+    Database(String),
+    /// What lies there is not what was stored.
+    #[error("stored MLS state that cannot be read: {0}")]
+    Codec(String),
+}
 
 impl From<rusqlite::Error> for StorageError {
     fn from(error: rusqlite::Error) -> Self {
-        Self(error.to_string())
+        Self::Database(error.to_string())
     }
 }
 
 impl From<mls_rs_codec::Error> for StorageError {
     fn from(error: mls_rs_codec::Error) -> Self {
-        Self(error.to_string())
+        Self::Codec(error.to_string())
     }
 }
 

@@ -4,7 +4,9 @@ mod certificate;
 mod clean_break;
 mod custody;
 mod devices;
+mod healing;
 mod heartbeat;
+mod races;
 mod revocations;
 mod views;
 

@@ -1,0 +1,252 @@
+//! A channel that this device cannot follow: told at once, entered again by an external commit under
+//! the same identity, and what was missed is asked for (see [`super::handing`]).
+//!
+//! ```text
+//! In --commit does not hold, group lost--> Entering (gap opens) --> In (gap closes) --> asks
+//!  ^                                          | too often
+//!  +-- `enter` by a person -- stuck <---------+
+//! ```
+//!
+//! Tries are counted on disk and spread out: a server that goes on feeding nonsense, or a member, gets
+//! a handful of returns within the hour and then a channel that stands still and says why.
+
+use plenary_proto::{
+    ids::{ChannelHead, ChannelId, Epoch, Seq, UnixMillis},
+    reply::{Code, Failure},
+};
+
+use super::{AlarmKind, Engine, Event, GroupError, In, entering::channel_row};
+use crate::{
+    content::{Carries, Content, Envelope, Kind, SignedContext},
+    error::{Error, ErrorKind},
+    store::{
+        messages::MessageRow,
+        outbox::OutboxRow,
+        returns::{Gap, Healing},
+    },
+};
+
+/// Returns, or tries to return, before a person must look.
+pub(super) const MOST_TRIES: u32 = 6;
+/// After so long without another one, a return counts as done.
+const FORGET_MS: u64 = 3_600_000;
+/// Before the second try; four times as long before each further one.
+const WAIT_MS: u64 = 1_000;
+/// All members may have to return from the same thing: not in the same moment.
+const SPREAD_MS: u64 = 300;
+
+impl Engine {
+    /// Whether this device's group of a channel that it is in can be used. If not, it enters again.
+    pub(super) fn is_sound(&mut self, now: UnixMillis, id: ChannelId) -> Result<bool, Error> {
+        match self.group(id) {
+            Ok(_) => Ok(true),
+            Err(GroupError::Store(why)) => Err(Error::new(ErrorKind::Store, why)),
+            Err(error) => {
+                let what = format!(
+                    "this device's state of the channel is damaged or gone ({error}); it enters again"
+                );
+                self.alarm(Some(id), AlarmKind::GroupLost, what);
+                self.rejoin(now, id, &error.to_string())?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Out of a state that leads nowhere, by entering again.
+    pub(super) fn rejoin(
+        &mut self,
+        now: UnixMillis,
+        id: ChannelId,
+        why: &str,
+    ) -> Result<(), Error> {
+        let Some(healing) = self.count(now, id, why)? else {
+            return Ok(());
+        };
+        self.step(id, |engine| {
+            let mut row = channel_row(engine, id)?;
+            engine.store.open_gap(id, row.head.seq)?;
+            engine.store.drop_pending(id)?;
+            engine.store.put_healing(id, Some(&healing))?;
+            engine.mls.forget(id)?;
+            row.standing = In::Entering;
+            row.note = Some(format!("entering again: {why}"));
+            engine.save_row(row)
+        })?;
+        self.drop_group(id);
+        self.appending(id, false);
+        let wait = healing.wait() + self.jitter(SPREAD_MS)?;
+        if let Some(channel) = self.channels.get_mut(&id) {
+            channel.pushed.clear();
+            channel.reading = false;
+            channel.fence_at = None;
+            channel.failing.clear();
+            channel.not_before = now.plus(wait);
+        }
+        Ok(())
+    }
+
+    /// Entering again did not work, for a reason that time alone may not mend.
+    pub(super) fn rejoin_failed(
+        &mut self,
+        now: UnixMillis,
+        id: ChannelId,
+        why: &str,
+    ) -> Result<(), Error> {
+        if self.store.healing(id)?.is_none() {
+            return Ok(());
+        }
+        if let Some(healing) = self.count(now, id, why)? {
+            self.store.put_healing(id, Some(&healing))?;
+            self.put_off(id, now.plus(healing.wait()));
+        }
+        Ok(())
+    }
+
+    /// One more try; `None` if there were too many, and the channel stands still.
+    fn count(
+        &mut self,
+        now: UnixMillis,
+        id: ChannelId,
+        why: &str,
+    ) -> Result<Option<Healing>, Error> {
+        let before = self.store.healing(id)?;
+        let before = before.filter(|one| !one.given_up && one.last.plus(FORGET_MS) > now);
+        let healing = Healing {
+            tries: before.map_or(0, |one| one.tries) + 1,
+            last: now,
+            why: why.to_owned(),
+            given_up: false,
+        };
+        if healing.tries <= MOST_TRIES {
+            return Ok(Some(healing));
+        }
+        let healing = Healing {
+            given_up: true,
+            ..healing
+        };
+        self.store.put_healing(id, Some(&healing))?;
+        if let Some(channel) = self.channels.get_mut(&id) {
+            channel.stuck = Some(why.to_owned());
+            channel.gave_up = true;
+        }
+        let what = format!(
+            "this device entered again {MOST_TRIES} times in vain and stops: {why}; enter the \
+             channel once it is known what is wrong"
+        );
+        self.alarm(Some(id), AlarmKind::GroupLost, what);
+        Ok(None)
+    }
+
+    /// A person wants another try.
+    pub(super) fn try_again(&mut self, now: UnixMillis, id: ChannelId) -> Result<(), Error> {
+        self.store.put_healing(id, None)?;
+        if let Some(channel) = self.channels.get_mut(&id) {
+            channel.stuck = None;
+            channel.gave_up = false;
+            channel.not_before = now;
+        }
+        self.rejoin(now, id, "asked for")
+    }
+
+    /// Within the transaction of being back: what this device had sent and knows the place of is in
+    /// the log, and will not be read there any more.
+    pub(super) fn place_own(&mut self, id: ChannelId, through: Seq) -> Result<(), Error> {
+        for row in self.store.acknowledged(id, through)? {
+            self.place(&row)?;
+        }
+        Ok(())
+    }
+
+    /// A message of this device whose place in the log is passed becomes a message here.
+    pub(super) fn place(&mut self, row: &OutboxRow) -> Result<(), Error> {
+        let Some(seq) = row.seq else { return Ok(()) };
+        let known = self.store.has_message(row.channel, seq)?;
+        let shown = Content::decode(&row.content)
+            .is_ok_and(|content| !matches!(content.kind(), Kind::Custody(_)));
+        if row.carries == Carries::Content && shown && !known {
+            // Signed for the epoch of what stands before it: which one it was in is no longer known.
+            let epoch = self
+                .store
+                .epoch_before(row.channel, seq)?
+                .unwrap_or(Epoch(0));
+            let context = SignedContext {
+                network: self.identity.network(),
+                channel: row.channel,
+                epoch,
+                client_id: row.client_id,
+            };
+            let key = &self.mls_key;
+            let envelope = Envelope::sign(row.carries, row.content.clone(), &context, |bytes| {
+                Ok::<_, Error>(key.sign(bytes))
+            })?;
+            self.store.add_message(&MessageRow {
+                position: 0,
+                channel: row.channel,
+                seq,
+                client_id: row.client_id,
+                device: self.device(),
+                time: self.clock,
+                epoch,
+                content: envelope.content,
+                signature: envelope.signature,
+                seen: None,
+                handed_by: None,
+            })?;
+        }
+        self.store.unqueue(row.client_id)?;
+        if row.carries == Carries::Content {
+            self.event(Event::Sent {
+                message: row.client_id,
+                channel: row.channel,
+                seq,
+            });
+        }
+        Ok(())
+    }
+
+    /// Back in: who is in, and what was missed.
+    pub(super) fn returned(
+        &mut self,
+        id: ChannelId,
+        end: Seq,
+        head: ChannelHead,
+    ) -> Result<(), Error> {
+        let devices = self.group(id)?.devices();
+        let store = self.store.clone();
+        store.relaxed(|| {
+            store.begin_leaves(id, end, head.seq, &devices)?;
+            store.close_gap(id, head.seq)
+        })?;
+        self.load_gaps(id)
+    }
+
+    pub(super) fn load_gaps(&mut self, id: ChannelId) -> Result<(), Error> {
+        let gaps: Vec<Gap> = self.store.gaps(id)?;
+        if let Some(channel) = self.channels.get_mut(&id) {
+            channel.gaps = gaps;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a refusal says something of what was asked, and not of the moment.
+pub(super) fn lasting(failure: &Failure) -> bool {
+    !matches!(
+        failure.code,
+        Code::StaleEpoch
+            | Code::Conflict
+            | Code::Fenced
+            | Code::Unavailable
+            | Code::RateLimited
+            | Code::Unauthenticated
+    )
+}
+
+impl Healing {
+    fn wait(&self) -> u64 {
+        match self.tries {
+            0 | 1 => 0,
+            tries => WAIT_MS << (2 * (tries - 2)).min(12),
+        }
+    }
+}

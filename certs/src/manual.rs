@@ -53,7 +53,32 @@
 //! **A recovery can be objected to.** Its second step counts only if no ROOT came in between, so a
 //! Board that is still there ends a stolen recovery role's attempt with any ROOT; a lost Board
 //! cannot. The seven days are between the statements' own times: a client that sees both steps
-//! sooner by its own clock has reason to say so.
+//! sooner by its own clock has reason to say so. An honest server takes no announcement older than
+//! three days and no step from the future, so a stolen role cannot date its way past the Board.
+//!
+//! **Experts have an end**, always: they are in for a case, and nobody must remember to put them
+//! out. When an admission is to be looked at again follows from POLICY and the time of the newest
+//! ADMIT; nothing ends by it, for a network that meets twice a year must not fall silent.
+//!
+//! # The Board's files
+//!
+//! **A request carries an extract of the ledger**: every ROOT, and the signed statements about
+//! those it names. So the machine that never connects knows the Board's people by name, who is
+//! still to sign and what would change, all of it verified back to ROOT 1, and the drafting
+//! machine can make up none of it. What it cannot know is who was revoked since. Carrying the
+//! whole ledger would be 4 MB.
+//!
+//! **Signatures of who has no say are left out**, where the ROOT is enclosed. A ROOT and what the
+//! new Board says first fit one file, signed once by everybody; the ledger would refuse the old
+//! keys on the new statements.
+//!
+//! **A contact point** is a live member of the same State or body, or whom the invitation names:
+//! see [`crate::admission::Application`]. It is advice to those who sign and no rule of the ledger:
+//! the first of a State has nobody at home, and a Board must not be stopped by a form. The command
+//! line refuses to draft without it unless told to, and the request then says NOBODY.
+//!
+//! **The Board reads every request**: the invitation's secret is sealed to the devices of its
+//! people and of the contact point, so that no admission hangs on one inviter's machine.
 //!
 //! # Linking
 //!

@@ -30,19 +30,20 @@ pub use audit::{Audit, AuditProgress, AuditedChannel, Compared, Wrong};
 pub use client::{
     Admission, Audience, BoardKeyFile, BoardPerson, Builder, ChannelChange, ChannelInfo,
     CleanBreakCertificate, Client, Consumer, CustodyRecord, DeviceInfo, Events, Founding, Holder,
-    Joining, LinkCode, Linking, MemberInfo, Message, NewBoard, NewChannel, Original, Outgoing,
-    PendingAdmission, PendingLink, Person, PolicyChange, Presence, Receipt, Receipts, RequestFile,
-    Requested, RootChange, SendFile, Stated, Status,
+    Joining, LinkCode, Linking, MemberInfo, Message, NewBoard, NewChannel, Notice, Original,
+    Outgoing, PendingAdmission, PendingLink, Person, PolicyChange, Presence, Receipt, Receipts,
+    RequestFile, Requested, RootChange, SendFile, Signatory, Stated, Status,
 };
 pub use client::{Beat, HeartbeatKeyFile, HeartbeatMachine, Note};
 pub use engine::{AlarmKind, DeviceChange, DeviceNews, Event};
 pub use error::{Error, ErrorKind};
 pub use plenary_certs::proof::{ProofError, Proven, is_proof, verify as verify_proof};
 pub use plenary_certs::{
+    admission::{Contact, Countersigned},
     board::{Need, Role, Seat, Tally, Words},
     custody::Act,
     fingerprint,
-    ledger::{Capacity, EntryRule, Freshness, Kind, Reason, Standing, Target},
+    ledger::{Capacity, EntryRule, Freshness, Kind, Reason, Standing, Subject, Target},
     proof::clean_break,
 };
 pub use plenary_proto::{ids, label::Label};

@@ -265,6 +265,10 @@ pub struct PendingRequest {
     pub time: UnixMillis,
     /// Sealed: the server cannot read who asks.
     pub sealed: Bytes,
+    /// The invitation's secret, sealed to the calling device, if it was shared with it.
+    pub share: Option<Bytes>,
+    /// What contact points said to it, sealed.
+    pub countersignatures: Vec<Bytes>,
 }
 
 /// One entry of a channel's log. Its chain hash is computed by the reader.

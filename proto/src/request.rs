@@ -90,6 +90,23 @@ pub enum Request {
         /// For the guest; sealed.
         answer: Bytes,
     },
+    /// Hands an invitation's secret, sealed to each, to devices that may read the request that
+    /// comes by it: those of the Board and of the contact point. By the inviting device, or one it
+    /// was shared with.
+    ShareInvitation {
+        /// Which.
+        invitation: InvitationId,
+        /// To whom, and what is sealed to it.
+        shares: Vec<(DeviceId, Bytes)>,
+    },
+    /// A contact point's word on the request that came by an invitation. By a member's device that
+    /// made the invitation or was given it.
+    VouchRequest {
+        /// By which invitation it came.
+        invitation: InvitationId,
+        /// Sealed for the Board.
+        sealed: Bytes,
+    },
     /// Lets a further device of the caller's member knock, for a quarter of an hour. Fields as in
     /// [`Request::PutInvitation`].
     PutLink {

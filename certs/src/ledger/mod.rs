@@ -308,6 +308,15 @@ impl Ledger {
         self.state.policy.latest().copied().unwrap_or_default()
     }
 
+    /// By when a member's admission is to be looked at again, as POLICY has it: so many days after
+    /// the newest ADMIT was drafted. Nothing lapses by it. `None`: never, or no such member.
+    pub fn revalidate_by(&self, member: MemberId) -> Option<UnixMillis> {
+        let days = u64::from(self.policy().revalidation_days);
+        let (seq, _) = self.member(member)?.admissions.iter().next_back()?;
+        let time = self.statement(*seq)?.time;
+        (days > 0).then(|| time.plus(days * 24 * 3600 * 1000))
+    }
+
     /// The server's identity key, once stated.
     pub fn server_key(&self) -> Option<PublicKey> {
         self.state.server.latest().copied()

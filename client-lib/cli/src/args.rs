@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use plenary_client::{
     Capacity, EntryRule, Label,
-    ids::{MemberId, UnixMillis},
+    ids::{InvitationId, MemberId, UnixMillis},
 };
 
 use crate::{exit::CODES, output::Color, time};
@@ -106,16 +106,19 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Network(NetworkCommand),
     /// Make an invitation: one line to hand over by a safe way. Valid 72 hours, for one person.
-    Invite,
+    Invite(InviteArgs),
     /// Ask to be admitted with an invitation.
     Join(JoinArgs),
     /// The Board's work: keys, requests, signatures.
     #[command(subcommand)]
     Board(BoardCommand),
-    /// Requests for admission that came by this profile's invitations.
-    Requests,
+    /// Requests for admission that this device can read; countersign one.
+    Requests(RequestsArgs),
     /// The members of the network.
     Members(MembersArgs),
+    /// What the Board said: the whole ledger in words, or what is new in it.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
     /// The channels of the network.
     Channels,
     /// Enter a channel.
@@ -266,6 +269,8 @@ pub(crate) struct SubmitArgs {
 Examples:
   plenary join 'plenary:...' --name 'Bob Brown' --state Ruritania --language fr
   plenary join - --name Bob --state Ruritania < invitation.txt
+  plenary join 'plenary:...' --name 'Dora Dane' --state Utopia --as expert --expertise malware \\
+      --nominated-by 'Prosecutor General of Utopia' --reason 'Reads ransomware for us'
   plenary join --wait          (the request is made already: wait for the Board)
   plenary join 'plenary:...' --member 0a3f... --name Bob --state Ruritania    (all devices lost)
 
@@ -354,6 +359,73 @@ pub(crate) struct MembersArgs {
     /// Only those who read this channel.
     #[arg(long, value_name = "CHANNEL")]
     pub(crate) channel: Option<String>,
+    /// Who was admitted since the notices were read (`plenary ledger log --new`), and by whom.
+    #[arg(long, conflicts_with_all = ["all", "channel", "due"])]
+    pub(crate) new: bool,
+    /// Only those whose admission is to be looked at again, or ends, within 30 days.
+    #[arg(long)]
+    pub(crate) due: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  plenary invite
+  plenary invite --contact 'Cleo Cook'
+
+A contact point countersigns the request: it says that it knows who asks. That is a member of the
+same State or body, or whom the invitation names: you, unless --contact names another. They and
+the people of the Board can read the request that comes by the invitation; the server cannot.")]
+pub(crate) struct InviteArgs {
+    /// Who is to countersign: a name, or the beginning of an id. By default you.
+    #[arg(long, value_name = "MEMBER")]
+    pub(crate) contact: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  plenary requests
+  plenary requests countersign INVITATION    (a contact point: the fingerprint was compared by voice)
+  plenary board request admit INVITATION --out r.request")]
+pub(crate) struct RequestsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<RequestsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RequestsCommand {
+    /// Say that you know who asks and have compared the fingerprint. The Board reads it with the
+    /// request.
+    Countersign {
+        /// As `plenary requests` lists it.
+        invitation: InvitationId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LedgerCommand {
+    /// Every statement in words, with its time and its signers by name.
+    Log(LogArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  plenary ledger log
+  plenary ledger log --new                       (what you have not read; it is read then)
+  plenary ledger log --full -n 1
+  plenary ledger log --json | jq -r .headline")]
+pub(crate) struct LogArgs {
+    /// Only what was not read before; from then on it counts as read.
+    #[arg(long)]
+    pub(crate) new: bool,
+    /// Every field of each statement.
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// How many of the last.
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) lines: Option<usize>,
 }
 
 #[derive(Debug, Args)]
@@ -539,6 +611,56 @@ mod tests {
     #[test]
     fn the_commands_fit_together() {
         Cli::command().debug_assert();
+    }
+
+    /// The words of a line as a shell would part them.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        let mut quoted = false;
+        for letter in line.chars() {
+            match letter {
+                '\'' => quoted = !quoted,
+                ' ' if !quoted => words.push(String::new()),
+                '#' if !quoted && words.last().is_some_and(String::is_empty) => break,
+                letter => words.last_mut().unwrap().push(letter),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
+    /// Every `plenary` line of the shell examples in a text.
+    fn examples(text: &str) -> Vec<Vec<String>> {
+        let blocks = text.split("```sh\n").skip(1);
+        let blocks = blocks.map(|block| block.split("```").next().unwrap().replace("\\\n", " "));
+        let lines: Vec<_> = blocks
+            .flat_map(|block| block.lines().map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        let commands = lines.iter().filter(|line| line.starts_with("plenary "));
+        commands.map(|line| words(line)).collect()
+    }
+
+    #[test]
+    fn every_command_of_runbook_and_readme_is_one() {
+        for (name, text, least) in [
+            ("RUNBOOK.md", include_str!("../../../certs/RUNBOOK.md"), 50),
+            ("README.md", include_str!("../../../README.md"), 20),
+        ] {
+            let examples = examples(text);
+            assert!(examples.len() >= least, "{name} has {}", examples.len());
+            for words in examples {
+                let typed = words.iter().map(|word| match word.as_str() {
+                    "INVITATION" | "MEMBER" | "DEVICE" => "00112233445566778899aabbccddeeff",
+                    "KEY" | "HASH" => {
+                        "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+                    }
+                    word => word,
+                });
+                if let Err(error) = Cli::try_parse_from(typed) {
+                    panic!("{name}: {}: {error}", words.join(" "));
+                }
+            }
+        }
     }
 
     #[test]

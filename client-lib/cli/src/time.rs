@@ -89,6 +89,16 @@ fn show(time: UnixMillis, zone: TimeZone) -> String {
         .to_string()
 }
 
+/// For people: the local day.
+pub(crate) fn local_day(time: UnixMillis) -> String {
+    local(time).chars().take(10).collect()
+}
+
+/// Now, by this machine's clock.
+pub(crate) fn now() -> UnixMillis {
+    UnixMillis(u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0))
+}
+
 /// For programs: RFC 3339 in UTC, to the millisecond.
 pub(crate) fn rfc3339(time: UnixMillis) -> String {
     format!("{:.3}", timestamp(time))

@@ -1,7 +1,7 @@
 //! Members: who they are, and who reads a channel.
 
 use plenary_certs::ledger::{Capacity, Standing};
-use plenary_proto::ids::{ChannelId, DeviceId, MemberId};
+use plenary_proto::ids::{ChannelId, DeviceId, MemberId, UnixMillis};
 
 use super::{Client, profile::Person};
 use crate::{
@@ -25,6 +25,10 @@ pub struct MemberInfo {
     pub board: bool,
     /// Devices, with how each stands.
     pub devices: Vec<(DeviceId, Standing)>,
+    /// When the admission ends by itself.
+    pub ends: Option<UnixMillis>,
+    /// By when the Board is to look at the admission again. Nothing ends by it.
+    pub revalidate_by: Option<UnixMillis>,
 }
 
 /// Who reads what is said in a channel.
@@ -118,7 +122,7 @@ impl Client {
     }
 }
 
-fn info(engine: &Engine, id: MemberId, now: plenary_proto::ids::UnixMillis) -> Option<MemberInfo> {
+fn info(engine: &Engine, id: MemberId, now: UnixMillis) -> Option<MemberInfo> {
     let person = engine
         .member_profile(id)
         .and_then(|profile| profile.member())
@@ -137,6 +141,8 @@ fn info(engine: &Engine, id: MemberId, now: plenary_proto::ids::UnixMillis) -> O
             capacity: member.admission().map(|admission| admission.capacity),
             standing: ledger.member_standing(id, at, now),
             board: ledger.is_board(id),
+            ends: member.admission().and_then(|admission| admission.ends),
+            revalidate_by: ledger.revalidate_by(id),
             devices: ledger
                 .devices_of(id)
                 .map(|device| (device.id, ledger.standing(device.id, at, now)))

@@ -32,7 +32,7 @@ mod world;
 pub use dice::Dice;
 pub use keys::MemberKeys;
 pub use wire::{Passing, Wire};
-pub use world::{Party, World};
+pub use world::{Party, World, recovery_keys};
 
 #[cfg(test)]
 pub(crate) use world::connected;

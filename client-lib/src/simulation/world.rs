@@ -227,6 +227,13 @@ fn identity(dice: &Dice, network: NetworkId, index: usize) -> Identity {
     }
 }
 
+/// The keys of the recovery role; two must sign.
+pub fn recovery_keys() -> Vec<SigningKey> {
+    (61..64)
+        .map(|byte| SigningKey::from_seed(&[byte; 32]).unwrap())
+        .collect()
+}
+
 fn founding(
     board: &[SigningKey],
     server: &SigningKey,
@@ -244,7 +251,10 @@ fn founding(
             .collect(),
         thresholds: Thresholds::for_board(3),
         heartbeat: vec![],
-        recovery: Recovery::default(),
+        recovery: Recovery {
+            keys: recovery_keys().iter().map(SigningKey::public).collect(),
+            threshold: 2,
+        },
     };
     let mut rest = vec![
         Body::Policy(Policy::default()),

@@ -415,6 +415,8 @@ impl From<PendingRequest> for wire::PendingRequest {
             inviter: bytes(&request.inviter),
             time: request.time.0,
             sealed: request.sealed,
+            share: request.share.unwrap_or_default(),
+            countersignatures: request.countersignatures,
         }
     }
 }
@@ -428,6 +430,8 @@ impl TryFrom<wire::PendingRequest> for PendingRequest {
             inviter: fixed("inviter", &request.inviter)?,
             time: UnixMillis(request.time),
             sealed: request.sealed,
+            share: Some(request.share).filter(|share| !share.is_empty()),
+            countersignatures: request.countersignatures,
         })
     }
 }

@@ -95,6 +95,24 @@ impl From<Request> for Body {
                     answer,
                 })
             }
+            Request::ShareInvitation { invitation, shares } => {
+                Body::ShareInvitation(wire::ShareInvitation {
+                    invitation: bytes(&invitation),
+                    shares: shares
+                        .into_iter()
+                        .map(|(device, sealed)| wire::Share {
+                            device: bytes(&device),
+                            sealed,
+                        })
+                        .collect(),
+                })
+            }
+            Request::VouchRequest { invitation, sealed } => {
+                Body::VouchRequest(wire::VouchRequest {
+                    invitation: bytes(&invitation),
+                    sealed,
+                })
+            }
             Request::PutLink {
                 link,
                 verifier,
@@ -294,6 +312,18 @@ impl TryFrom<Body> for Request {
             Body::AnswerRequest(answer) => Self::AnswerRequest {
                 invitation: fixed("invitation", &answer.invitation)?,
                 answer: answer.answer,
+            },
+            Body::ShareInvitation(share) => Self::ShareInvitation {
+                invitation: fixed("invitation", &share.invitation)?,
+                shares: share
+                    .shares
+                    .into_iter()
+                    .map(|share| Ok((fixed("device", &share.device)?, share.sealed)))
+                    .collect::<Result<_, WireError>>()?,
+            },
+            Body::VouchRequest(vouch) => Self::VouchRequest {
+                invitation: fixed("invitation", &vouch.invitation)?,
+                sealed: vouch.sealed,
             },
             Body::PutLink(put) => Self::PutLink {
                 link: fixed("invitation", &put.invitation)?,

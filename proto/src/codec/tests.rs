@@ -122,9 +122,22 @@ fn what_is_missing_or_of_wrong_length_is_named() {
 }
 
 #[test]
-fn heartbeats_round_trip() {
+fn heartbeats_and_shared_invitations_round_trip() {
     let signed = Bytes::from_static(b"signed");
-    for request in [Request::PutHeartbeat(signed.clone()), Request::GetHeartbeat] {
+    let shared = Request::ShareInvitation {
+        invitation: InvitationId([1; 16]),
+        shares: vec![(DeviceId([2; 16]), signed.clone())],
+    };
+    let vouched = Request::VouchRequest {
+        invitation: InvitationId([1; 16]),
+        sealed: signed.clone(),
+    };
+    for request in [
+        Request::PutHeartbeat(signed.clone()),
+        Request::GetHeartbeat,
+        shared,
+        vouched,
+    ] {
         let frame = ClientFrame::Request(RequestId(7), request);
         assert_eq!(decode_client(encode_client(frame.clone())), Ok(frame));
     }

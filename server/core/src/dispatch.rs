@@ -52,6 +52,12 @@ pub(crate) async fn dispatch(
         Request::AnswerLink { link, answer } => {
             ops::link::answer(network, caller.device()?, link, answer, now).await
         }
+        Request::ShareInvitation { invitation, shares } => {
+            ops::vouch_request::share(network, caller.device()?, invitation, shares, now).await
+        }
+        Request::VouchRequest { invitation, sealed } => {
+            ops::vouch_request::run(network, caller.device()?, invitation, sealed).await
+        }
         Request::PutSealed(values) => ops::put_sealed::run(network, caller, values).await,
         Request::GetSealed(names) => ops::get_sealed::run(network, caller.device()?, names).await,
         Request::PutKeyPackages {

@@ -64,6 +64,26 @@ pub(crate) fn lease(item: ItemId) -> Bytes {
     join(LEASES, &[item.as_bytes()])
 }
 
+/// All shares of an invitation's secret.
+pub(crate) fn shares(id: InvitationId) -> Bytes {
+    join(b"invitation-share/", &[id.as_bytes()])
+}
+
+/// An invitation's secret, sealed to a device.
+pub(crate) fn share(id: InvitationId, device: DeviceId) -> Bytes {
+    join(&shares(id), &[device.as_bytes()])
+}
+
+/// All countersignatures of the request that came by an invitation.
+pub(crate) fn countersignatures(id: InvitationId) -> Bytes {
+    join(b"countersignature/", &[id.as_bytes()])
+}
+
+/// A device's countersignature.
+pub(crate) fn countersignature(id: InvitationId, device: DeviceId) -> Bytes {
+    join(&countersignatures(id), &[device.as_bytes()])
+}
+
 /// A sealed profile or roster key.
 pub(crate) fn sealed(name: &SealedName) -> Bytes {
     match name {
@@ -120,6 +140,15 @@ mod tests {
             "link-request/0123456789abcdef"
         );
         let device = DeviceId(*b"0123456789abcdef");
+        let id = InvitationId(*b"0123456789abcdef");
+        assert_eq!(
+            share(id, device),
+            "invitation-share/0123456789abcdef0123456789abcdef"
+        );
+        assert_eq!(
+            countersignature(id, device),
+            "countersignature/0123456789abcdef0123456789abcdef"
+        );
         assert_eq!(key_packages(device), "key-package/0123456789abcdef");
         assert_eq!(last_resort(device), "key-package-last/0123456789abcdef");
         assert_eq!(

@@ -4,6 +4,7 @@ mod facts;
 mod prefix;
 mod signatures;
 mod standing;
+mod subsets;
 mod succession;
 mod vectors;
 mod vouching;

@@ -9,9 +9,11 @@ pub(crate) mod devices;
 mod files;
 mod find;
 mod join;
+mod ledger;
 mod link;
 mod network;
 mod people;
+mod requests;
 mod send;
 mod show;
 mod status;
@@ -24,11 +26,12 @@ use crate::{args::Command, exit::Failure, session::Context};
 pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failure> {
     match command {
         Command::Network(command) => network::run(context, command).await,
-        Command::Invite => people::invite(context).await,
+        Command::Invite(args) => people::invite(context, &args).await,
         Command::Join(args) => join::run(context, args).await,
         Command::Board(command) => board::run(context, command).await,
-        Command::Requests => people::requests(context).await,
+        Command::Requests(args) => requests::run(context, &args).await,
         Command::Members(args) => people::members(context, &args).await,
+        Command::Ledger(command) => ledger::run(context, &command).await,
         Command::Channels => channels::list(context).await,
         Command::Enter(args) => channels::enter(context, &args).await,
         Command::Direct(args) => channels::direct(context, &args).await,

@@ -1,106 +1,51 @@
-//! Members, invitations, and who asks to be let in.
+//! Members and invitations.
 
-use plenary_client::{Capacity, MemberInfo, PendingAdmission, Standing};
+use plenary_client::{Capacity, Kind, MemberInfo, Standing, ids::UnixMillis};
 use serde_json::{Value, json};
 
-use super::show::{short, standing_word};
+use super::{
+    ledger,
+    show::{short, standing_word},
+};
 use crate::{
-    args::MembersArgs,
+    args::{InviteArgs, MembersArgs},
     exit::Failure,
-    output::{Line, Style},
+    output::Style,
     session::{Context, Need},
+    time,
 };
 
-pub(super) async fn invite(context: &Context) -> Result<(), Failure> {
+/// How long before a date members are reminded of it.
+const SOON_MS: u64 = 30 * 24 * 3600 * 1000;
+
+pub(super) async fn invite(context: &Context, args: &InviteArgs) -> Result<(), Failure> {
     let session = context.session(Need::Online).await?;
+    let contact = match &args.contact {
+        Some(name) => session.client.find_member(name).await?.id,
+        None => session.client.member(),
+    };
     let text = context
-        .within("the invitation", session.client.invite())
+        .within("the invitation", session.client.invite_for(contact))
         .await?;
     context
         .out
         .emit(|| json!({ "invitation": text }), |line| line.plain(&text))?;
     context.out.note(
         "Hand it over by a safe way: whoever has it may ask to be admitted. Valid 72 hours, once.\n\
-         Next: they run `plenary join`; then plenary requests",
+         Next: they run `plenary join`; then plenary requests, plenary requests countersign",
     );
     session.finish().await
 }
 
-pub(super) async fn requests(context: &Context) -> Result<(), Failure> {
-    let session = context.session(Need::Online).await?;
-    let open = context
-        .within("the requests", session.client.admission_requests())
-        .await?;
-    for one in &open {
-        context
-            .out
-            .emit(|| request_json(one), |line| request_lines(line, one))?;
-    }
-    context.out.note(if open.is_empty() {
-        "Nobody waits."
-    } else {
-        "Compare each fingerprint by voice. Next:\n  \
-         plenary board request admit INVITATION --out FILE\n\
-         For who says to be a member already: plenary board request readmit"
-    });
-    session.finish().await
-}
-
-fn request_json(one: &PendingAdmission) -> Value {
-    let request = &one.request;
-    let person = request.profile.member();
-    json!({
-        "invitation": one.invitation.to_string(),
-        "fingerprint": one.fingerprint,
-        "member": request.member.to_string(),
-        "device": request.device.to_string(),
-        "claims": one.claims,
-        "name": person.map(|person| &person.name),
-        "state": person.map(|person| &person.state),
-        "languages": person.map(|person| &person.languages),
-        "expertise": person.map(|person| &person.expertise),
-        "capacity": capacity_word(Some(request.capacity)),
-        "nominated_by": request.nominated_by,
-        "reason": request.reason,
-    })
-}
-
-fn request_lines(mut line: Line, one: &PendingAdmission) -> Line {
-    let request = &one.request;
-    if let Some(person) = request.profile.member() {
-        line = line
-            .add(Style::Bold, &person.name)
-            .plain(", ")
-            .plain(&person.state);
-    }
-    line = match (&one.claims, request.capacity) {
-        (Some(name), _) => line
-            .plain(", says to be a member already, all devices lost: ")
-            .add(Style::Bold, name),
-        (None, Capacity::Member) => line.plain(", asks to be a member"),
-        (None, Capacity::Expert) => line.plain(", asks to be an expert"),
-        (None, Capacity::Observer) => line.plain(", asks to be an observer"),
-    }
-    .end();
-    let facts = [
-        ("invitation", one.invitation.to_string()),
-        ("fingerprint", one.fingerprint.clone()),
-        ("nominated by", request.nominated_by.clone()),
-        ("reason", request.reason.clone()),
-    ];
-    let mut facts = facts.into_iter().filter(|(_, value)| !value.is_empty());
-    let first = facts.next().into_iter();
-    for (index, (what, value)) in first.chain(facts).enumerate() {
-        if index > 0 {
-            line = line.end();
-        }
-        line = line.plain("  ").column(Style::Dim, what, 12).plain(&value);
-    }
-    line
-}
-
 pub(super) async fn members(context: &Context, args: &MembersArgs) -> Result<(), Failure> {
     let session = context.session(Need::Fresh).await?;
+    if args.new {
+        let read = session.client.notices_read().await?;
+        let mut notices = ledger::all_after(&session.client, read).await?;
+        notices.retain(|notice| notice.kind == Kind::Admit && notice.first);
+        ledger::print(context, &notices, false)?;
+        return session.finish().await;
+    }
     let mut members = match &args.channel {
         None => session.client.members().await?,
         Some(name) => {
@@ -109,6 +54,8 @@ pub(super) async fn members(context: &Context, args: &MembersArgs) -> Result<(),
         }
     };
     members.retain(|member| args.all || member.standing == Standing::Live);
+    let now = time::now();
+    members.retain(|member| !args.due || due(member, now).is_some());
     members.sort_by(|a, b| {
         let key = |member: &MemberInfo| {
             let person = member.person.as_ref();
@@ -131,6 +78,10 @@ pub(super) async fn members(context: &Context, args: &MembersArgs) -> Result<(),
                     (member.capacity != Some(Capacity::Member))
                         .then(|| capacity_word(member.capacity).to_owned()),
                     member.board.then(|| "Board".to_owned()),
+                    member
+                        .ends
+                        .map(|end| format!("until {}", time::local_day(end))),
+                    due(member, now),
                     (member.id == own).then(|| "you".to_owned()),
                 ];
                 let marks: Vec<_> = marks.into_iter().flatten().collect();
@@ -143,6 +94,20 @@ pub(super) async fn members(context: &Context, args: &MembersArgs) -> Result<(),
         )?;
     }
     session.finish().await
+}
+
+/// What is to be done about a member soon. Only the end of an admission comes by itself.
+fn due(member: &MemberInfo, now: UnixMillis) -> Option<String> {
+    let soon = now.plus(SOON_MS);
+    let looked_at = member.revalidate_by.filter(|by| *by <= soon);
+    match (looked_at, member.ends.filter(|end| *end <= soon)) {
+        (Some(by), _) if by <= now => {
+            Some(format!("to be revalidated since {}", time::local_day(by)))
+        }
+        (Some(by), _) => Some(format!("to be revalidated by {}", time::local_day(by))),
+        (None, Some(_)) => Some("to be renewed".to_owned()),
+        (None, None) => None,
+    }
 }
 
 fn name(member: &MemberInfo) -> String {
@@ -175,12 +140,14 @@ fn member_json(member: &MemberInfo, own: bool) -> Value {
         "capacity": capacity_word(member.capacity),
         "standing": standing_word(member.standing),
         "board": member.board,
+        "ends": member.ends.map(time::rfc3339),
+        "revalidate_by": member.revalidate_by.map(time::rfc3339),
         "self": own,
         "devices": devices,
     })
 }
 
-fn capacity_word(capacity: Option<Capacity>) -> &'static str {
+pub(super) fn capacity_word(capacity: Option<Capacity>) -> &'static str {
     match capacity {
         Some(Capacity::Member) => "member",
         Some(Capacity::Expert) => "expert",

@@ -39,6 +39,8 @@ pub(super) async fn sync(context: &Context) -> Result<(), Failure> {
 async fn print(context: &Context, session: &Session) -> Result<(), Failure> {
     let status = session.client.status().await?;
     let alarms = session.client.alarms().await?;
+    let read = session.client.notices_read().await?;
+    let news = status.ledger.0.saturating_sub(read.0);
     let members = session.client.members().await?;
     let own = members.into_iter().find(|one| one.id == status.member);
     let person = own.and_then(|own| own.person);
@@ -57,6 +59,7 @@ async fn print(context: &Context, session: &Session) -> Result<(), Failure> {
                 "online": status.online,
                 "caught_up": status.caught_up,
                 "ledger": status.ledger.0,
+                "notices": news,
                 "queued": status.queued,
                 "messages": status.messages,
                 "alarms": alarms.iter().map(alarms::value).collect::<Vec<_>>(),
@@ -91,7 +94,13 @@ async fn print(context: &Context, session: &Session) -> Result<(), Failure> {
                 (
                     "ledger",
                     Style::Plain,
-                    format!("{} statements", status.ledger.0),
+                    match news {
+                        0 => format!("{} statements", status.ledger.0),
+                        news => format!(
+                            "{} statements, {news} new: plenary ledger log --new",
+                            status.ledger.0
+                        ),
+                    },
                 ),
                 ("queued", Style::Plain, status.queued.to_string()),
                 ("messages", Style::Plain, status.messages.to_string()),

@@ -5,12 +5,13 @@ mod typed;
 use std::io::IsTerminal;
 
 use plenary_client::{
-    ChannelInfo, Client, Event, Label, Outgoing, Presence, SendFile, content::Draft,
+    ChannelInfo, Client, Event, Label, Outgoing, Presence, SendFile, content::Draft, ids::LedgerSeq,
 };
 
 use super::{
     custody::heard,
     files::{fetch, hand_over, marked},
+    ledger,
     send::{allowed, answer, audience, delivered, in_thread, labelled, put},
     tail::{Reader, Wanted},
 };
@@ -30,6 +31,8 @@ struct Talk<'a> {
     label: Option<Label>,
     /// What must be delivered before the end.
     last: Option<Outgoing>,
+    /// Up to where the ledger was told.
+    told: LedgerSeq,
 }
 
 pub(super) async fn run(context: &Context, args: TalkArgs) -> Result<(), Failure> {
@@ -51,6 +54,7 @@ pub(super) async fn run(context: &Context, args: TalkArgs) -> Result<(), Failure
     reader.history(args.lines).await?;
     audience(context, &client, &channel).await?;
     let commands = std::io::stdin().is_terminal();
+    let told = client.status().await?.ledger;
     let mut lines = typed::lines();
     let mut talk = Talk {
         context,
@@ -59,6 +63,7 @@ pub(super) async fn run(context: &Context, args: TalkArgs) -> Result<(), Failure
         thread: args.thread,
         label: args.label,
         last: None,
+        told,
     };
     loop {
         tokio::select! {
@@ -72,6 +77,7 @@ pub(super) async fn run(context: &Context, args: TalkArgs) -> Result<(), Failure
                 Some(event @ Event::Custody { .. }) => {
                     heard(context, &talk.client, &event).await;
                 }
+                Some(Event::Ledger(_) | Event::Names) => talk.notices().await?,
                 Some(_) => {}
                 None => break,
             },
@@ -99,6 +105,24 @@ pub(super) async fn run(context: &Context, args: TalkArgs) -> Result<(), Failure
 }
 
 impl Talk<'_> {
+    /// Tells what the Board said meanwhile. A name comes a moment after its statement: what is
+    /// not named yet waits for it.
+    async fn notices(&mut self) -> Result<(), Failure> {
+        for notice in ledger::all_after(&self.client, self.told).await? {
+            if !notice.named {
+                break;
+            }
+            self.told = notice.seq;
+            let signers: Vec<_> = notice.signers.iter().map(|one| one.name.as_str()).collect();
+            self.context.out.note(&format!(
+                "(the Board: {} Signed: {}.)",
+                notice.words.headline,
+                signers.join("; ")
+            ));
+        }
+        Ok(())
+    }
+
     async fn deal_with(&mut self, typed: Typed) -> Result<(), Failure> {
         let (client, channel) = (&self.client, self.channel.id);
         match typed {

@@ -24,6 +24,10 @@ fn help_teaches_and_tells_the_exit_codes() {
         ("audit", "--compare heads.bob"),
         ("verify", "--root1 HASH"),
         ("alarms", "log_forked"),
+        ("invite", "contact point"),
+        ("requests", "countersign"),
+        ("ledger log", "--new"),
+        ("board request root", "--replace"),
     ] {
         let help = desk.bare(&format!("{command} --help"), "").ok().out;
         assert!(help.contains(said), "{command}: {help} lacks {said}");
@@ -51,6 +55,11 @@ fn usage_errors_are_two_and_json_when_asked() {
         "send c t --notice --thread x",
         "board request revoke member x --reason boredom --out r",
         "board request admit 1234 --out r",
+        "board request policy --out r",
+        "board request change-channel c --out r",
+        "board request root --threshold admit=x --out r",
+        "board request renew m --until yesterday --out r",
+        "board request recover --out r",
     ] {
         desk.bare(words, "").fails(2, "error: ");
         let json = desk.bare(&format!("{words} --json"), "");
@@ -83,6 +92,9 @@ fn without_a_profile_every_command_says_so() {
         "join --wait",
         "board request channel x --out r",
         "audit",
+        "board request root --out r",
+        "board request suspend member m --out r",
+        "ledger log",
     ] {
         desk.run(words).fails(4, "no Plenary profile");
         let json = desk.run(&format!("--json {words}"));

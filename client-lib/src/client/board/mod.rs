@@ -1,8 +1,10 @@
 //! What the Board does: admit, open channels, grant, suspend, revoke, change itself. Everything is
 //! a request file that people sign on their own machines, and a submission that needs no trust.
 
-mod admission;
-mod draft;
+pub(crate) mod admission;
+pub(crate) mod draft;
+#[cfg(test)]
+mod drills;
 mod key_file;
 mod paper;
 mod request;

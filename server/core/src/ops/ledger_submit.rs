@@ -5,7 +5,7 @@
 //! and the sessions of devices that are no longer live are cut.
 
 use bytes::Bytes;
-use plenary_certs::ledger::{Body, LedgerError, Voucher};
+use plenary_certs::ledger::{Body, LedgerError, RecoverStep, Voucher};
 use plenary_proto::{
     ids::{LedgerSeq, UnixMillis},
     limits,
@@ -20,6 +20,13 @@ use crate::{
     network::{Network, new_ledger},
     session::Caller,
 };
+
+/// How far the clock of who drafts may be ahead of ours.
+const CLOCK_MS: u64 = 60 * 60 * 1000;
+
+/// From the draft of a recovery's announcement to its submission: four days at least are left for
+/// the Board to object.
+const ANNOUNCED_MS: u64 = 3 * 24 * 3600 * 1000;
 
 /// Statements of one request: the founding of a network with many members.
 const STATEMENTS: usize = 1_024;
@@ -67,6 +74,21 @@ pub(crate) async fn run(
     result.map(|()| Reply::LedgerHead(head))
 }
 
+/// A recovery waits seven days by its statements' own times: an honest server takes none that is
+/// dated so as to wait less. Somewhat old is well, for signing takes people days.
+fn dated(step: RecoverStep, time: UnixMillis, now: UnixMillis) -> Result<(), OpError> {
+    let early = time > now.plus(CLOCK_MS);
+    let late = step == RecoverStep::Announce && now > time.plus(ANNOUNCED_MS);
+    if early || late {
+        return Err(OpError::Invalid(
+            "a recovery is announced within three days of its draft, and never ahead of time: \
+             draft it again"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
 async fn append(network: &Network, signed: &Bytes, now: UnixMillis) -> Result<(), OpError> {
     within("bytes of a statement", limits::STATEMENT, signed.len())?;
     let checked = match network.read_ledger(|ledger| ledger.check(signed)) {
@@ -85,6 +107,9 @@ async fn append(network: &Network, signed: &Bytes, now: UnixMillis) -> Result<()
             "it names the server key {}, but this server's is {}",
             server.key, network.public
         )));
+    }
+    if let Body::Recover(recover) = &statement.body {
+        dated(recover.step, statement.time, now)?;
     }
     if let Body::Device(device) = &statement.body
         && matches!(device.voucher, Voucher::Device(_))

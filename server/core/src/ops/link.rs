@@ -156,6 +156,8 @@ pub(crate) async fn list(
                 inviter: request.inviter,
                 time: request.time,
                 sealed: request.sealed,
+                share: None,
+                countersignatures: Vec::new(),
             });
         }
     }

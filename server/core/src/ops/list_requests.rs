@@ -1,11 +1,13 @@
-//! Requests for admission that wait: all of them for the Board, their own guests' for others.
+//! Requests for admission that wait: all of them for the Board, for others those of their own
+//! guests and those shared with them.
 
+use bytes::Bytes;
 use plenary_proto::{
     ids::InvitationId,
     reply::{PendingRequest, Reply},
 };
 
-use super::{GATHERED, is_board};
+use super::{GATHERED, is_board, vouch_request};
 use crate::{
     error::OpError,
     keys,
@@ -36,10 +38,17 @@ pub(crate) async fn run(network: &Network, caller: &DeviceCaller) -> Result<Repl
             let Some(invitation) = name.and_then(|name| InvitationId::try_from(name).ok()) else {
                 continue;
             };
-            if request.answer.is_some() || !(board || request.member == caller.member()) {
+            if request.answer.is_some() {
+                continue;
+            }
+            let (share, countersignatures) =
+                vouch_request::beside(network, invitation, caller.device()).await?;
+            if !(board || request.member == caller.member() || share.is_some()) {
                 continue;
             }
             bytes += request.sealed.len() + 64;
+            bytes += share.as_ref().map_or(0, Bytes::len);
+            bytes += countersignatures.iter().map(Bytes::len).sum::<usize>();
             if bytes > GATHERED {
                 // The rest comes when these are answered.
                 return Ok(Reply::RequestList(waiting));
@@ -49,6 +58,8 @@ pub(crate) async fn run(network: &Network, caller: &DeviceCaller) -> Result<Repl
                 inviter: request.inviter,
                 time: request.time,
                 sealed: request.sealed,
+                share,
+                countersignatures,
             });
         }
     }

@@ -103,6 +103,10 @@ async fn count_open(
             let invitation = Invitation::decode(&held.value)?;
             if now >= invitation.expires.plus(REQUEST_KEPT_MS) {
                 // If it changed meanwhile, the next sweep sees it.
+                let name = key.strip_prefix(keys::INVITATIONS);
+                if let Some(id) = name.and_then(|name| InvitationId::try_from(name).ok()) {
+                    super::vouch_request::sweep(network, id).await?;
+                }
                 let _ = network.store.put_if(key, held.version, None).await;
             } else if invitation.inviter == inviter && now < invitation.expires {
                 open += 1;

@@ -71,6 +71,11 @@ pub(crate) async fn run(
         .map(|person| person.member)
         .collect();
     told.push(member);
+    for sharer in super::vouch_request::sharers(network, id, now).await? {
+        if !told.contains(&sharer) {
+            told.push(sharer);
+        }
+    }
     network
         .hub
         .push(To::Members(&told), push_frame(Push::AdmissionRequest));

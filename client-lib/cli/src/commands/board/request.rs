@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use plenary_client::{
     BoardPerson, ChannelChange, Client, NewBoard, NewChannel, PolicyChange, RequestFile, Requested,
-    RootChange, Target, ids::MemberId,
+    RootChange, Target,
+    ids::{InvitationId, MemberId},
 };
 
 use super::show;
@@ -40,14 +41,22 @@ pub(super) async fn run(context: &Context, command: RequestCommand) -> Result<()
 async fn asked(client: &Client, command: RequestCommand) -> Result<Vec<Requested>, Failure> {
     Ok(match command {
         RequestCommand::Admit {
-            invitations, until, ..
-        } => invitations
-            .into_iter()
-            .map(|invitation| match until {
-                Some(end) => Requested::AdmitUntil(invitation, end),
-                None => Requested::Admit(invitation),
-            })
-            .collect(),
+            invitations,
+            until,
+            uncountersigned,
+            ..
+        } => {
+            if !uncountersigned {
+                must_be_countersigned(client, &invitations).await?;
+            }
+            invitations
+                .into_iter()
+                .map(|invitation| match until {
+                    Some(end) => Requested::AdmitUntil(invitation, end),
+                    None => Requested::Admit(invitation),
+                })
+                .collect()
+        }
         RequestCommand::Renew {
             members,
             until,
@@ -64,7 +73,16 @@ async fn asked(client: &Client, command: RequestCommand) -> Result<Vec<Requested
             }
             renewed
         }
-        RequestCommand::Readmit { invitation, .. } => vec![Requested::Readmit(invitation)],
+        RequestCommand::Readmit {
+            invitation,
+            uncountersigned,
+            ..
+        } => {
+            if !uncountersigned {
+                must_be_countersigned(client, &[invitation]).await?;
+            }
+            vec![Requested::Readmit(invitation)]
+        }
         RequestCommand::Vouch { device, .. } => vec![Requested::Vouch(device)],
         RequestCommand::Channel {
             name,
@@ -149,6 +167,27 @@ async fn asked(client: &Client, command: RequestCommand) -> Result<Vec<Requested
         RequestCommand::Policy { change, .. } => vec![Requested::Policy(policy(&change))],
         RequestCommand::Server { key, .. } => vec![Requested::Server(key)],
     })
+}
+
+/// A contact point says that it knows who asks, before the Board is asked.
+async fn must_be_countersigned(
+    client: &Client,
+    invitations: &[InvitationId],
+) -> Result<(), Failure> {
+    let open = client.admission_requests().await?;
+    let lacking = open
+        .iter()
+        .filter(|one| invitations.contains(&one.invitation))
+        .find(|one| one.countersigned.is_empty());
+    match lacking {
+        None => Ok(()),
+        Some(one) => Err(Failure::not_allowed(format!(
+            "no contact point has countersigned the request by invitation {}\n\
+             plenary requests countersign {}    (a contact point, having compared the fingerprint)\n\
+             plenary board request admit --uncountersigned ...    (if there can be none)",
+            one.invitation, one.invitation
+        ))),
+    }
 }
 
 async fn find(client: &Client, member: &str) -> Result<MemberId, Failure> {

@@ -86,6 +86,8 @@ fn a_request_comes_to_the_board_and_its_answer_to_the_guest() {
         inviter: device_id(10),
         time: NOW,
         sealed: bytes("please"),
+        share: None,
+        countersignatures: vec![],
     };
     assert_eq!(waiting(&rig, 2), std::slice::from_ref(&pending));
     assert_eq!(waiting(&rig, 10), [pending]);
@@ -110,6 +112,81 @@ fn a_request_comes_to_the_board_and_its_answer_to_the_guest() {
             answer: bytes("welcome")
         })
     );
+}
+
+#[test]
+fn a_shared_invitation_is_read_and_countersigned_by_whom_it_was_shared_with() {
+    let rig = Rig::new();
+    invite(&rig, 10, 1).unwrap();
+    let share = |n, devices: &[(u8, &'static str)]| {
+        let shares = devices.iter();
+        let shares = shares.map(|(device, text)| (device_id(*device), bytes(text)));
+        let request = Request::ShareInvitation {
+            invitation: invitation(1),
+            shares: shares.collect(),
+        };
+        rig.ask(n, request)
+    };
+    let countersign = |n, name, text| {
+        let request = Request::VouchRequest {
+            invitation: invitation(name),
+            sealed: bytes(text),
+        };
+        rig.ask(n, request)
+    };
+    not_allowed(share(11, &[(11, "mine")]));
+    not_allowed(share(1, &[(1, "not even the Board")]));
+    not_allowed(share(10, &[(99, "nobody")]));
+    assert_eq!(share(10, &[(11, "eleven"), (1, "one")]), Ok(Reply::Done));
+    assert_eq!(share(11, &[(2, "two")]), Ok(Reply::Done), "handed on");
+    assert!(matches!(
+        countersign(11, 1, "I know them"),
+        Err(OpError::NotFound(_))
+    ));
+    rig.hub.heard();
+    rig.call(&guest(1), Request::PutRequest(bytes("please")))
+        .unwrap();
+    let told = [1, 2, 3, 10, 11].map(member_id).to_vec();
+    assert_eq!(
+        rig.hub.heard(),
+        [Heard::Members(told, Push::AdmissionRequest)]
+    );
+
+    assert_eq!(waiting(&rig, 11)[0].share, Some(bytes("eleven")));
+    assert_eq!(waiting(&rig, 3)[0].share, None);
+    assert_eq!(waiting(&rig, 12), []);
+    not_allowed(countersign(12, 1, "so do I"));
+    not_allowed(countersign(20, 1, "an expert does not"));
+    assert!(matches!(
+        countersign(11, 2, "who?"),
+        Err(OpError::NotFound(_))
+    ));
+    assert_eq!(countersign(11, 1, "I know them"), Ok(Reply::Done));
+    assert_eq!(countersign(11, 1, "indeed"), Ok(Reply::Done));
+    let told = [1, 2, 3].map(member_id).to_vec();
+    let push = Heard::Members(told, Push::AdmissionRequest);
+    assert_eq!(rig.hub.heard(), [push.clone(), push]);
+    assert_eq!(waiting(&rig, 2)[0].countersignatures, [bytes("indeed")]);
+    let large = Bytes::from(vec![0; limits::STATEMENT + 1]);
+    let request = Request::VouchRequest {
+        invitation: invitation(1),
+        sealed: large,
+    };
+    assert!(matches!(
+        rig.ask(11, request),
+        Err(OpError::TooLarge { .. })
+    ));
+    // Swept away with the invitation.
+    let request = Request::PutInvitation {
+        invitation: invitation(9),
+        verifier: Digest([9; 32]),
+        expires: NOW.plus(100 * DAY + HOUR),
+    };
+    rig.call_at(&chat(10), request, NOW.plus(100 * DAY))
+        .unwrap();
+    for prefix in [&b"invitation-share/"[..], b"countersignature/"] {
+        assert_eq!(done(rig.store.list(prefix, None, 100)).unwrap(), []);
+    }
 }
 
 #[test]

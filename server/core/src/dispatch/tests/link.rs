@@ -109,6 +109,8 @@ fn a_request_comes_to_the_device_that_made_the_link_and_to_nobody_else() {
         inviter: device_id(10),
         time: NOW,
         sealed: bytes("me"),
+        share: None,
+        countersignatures: vec![],
     };
     assert_eq!(list(&rig, 10, Request::ListLinks), [pending]);
     // Neither the Board nor a sibling sees it, nor do requests for admission.

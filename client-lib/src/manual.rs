@@ -69,6 +69,16 @@
 //! came later, it is not in), and signs with its custody key, which opens no connection and no
 //! message. The file carries the ledger: ROOT 1 is all that a reader must know.
 //!
+//! **The roster key is replaced by the first live device of the Board that sees a revocation without
+//! it**, in the order of a rank, five seconds apart. Whoever submits a revocation may be nobody of the
+//! Board, or go offline at once; a rule for one person would leave the key in revoked hands. All
+//! profiles are sealed again under it: a new device then needs one key, not a row of them, and a
+//! profile that the maker does not know costs a minute's patience, not the rotation. The generation
+//! is claimed at the server before its keys are stored, so two never mix; one that was claimed and
+//! never came is passed over. Each copy names the ledger it was made with: no name is sealed under a
+//! key older than the last revocation, and ten minutes without one are told. Suspensions and ended
+//! admissions replace nothing: who comes back knew the names.
+//!
 //! **Sealed before, not sent after.** A message that was sealed before a revocation and never
 //! acknowledged is not sent again to a group that still holds the revoked leaf: the removal comes
 //! first, then it is sealed for the epoch after.

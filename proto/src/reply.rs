@@ -335,6 +335,8 @@ pub enum Push {
     KeyPackages(u32),
     /// A request for admission waits for the Board.
     AdmissionRequest,
+    /// There is a roster key of this generation.
+    Roster(u32),
     /// A newer heartbeat than the one before, as signed.
     Heartbeat(Bytes),
     /// Somebody asks to be linked by this link of the member's.

@@ -153,6 +153,14 @@ pub enum Request {
         /// The ratchet tree.
         tree: Bytes,
     },
+    /// The next generation of the roster key, sealed to every live device, and the profiles under
+    /// it. By the Board's members only; the first one wins.
+    RotateRoster {
+        /// The last one plus one.
+        generation: u32,
+        /// Roster keys of this generation, and profiles.
+        entries: Vec<(SealedName, Bytes)>,
+    },
     /// The server's signature on a channel's head as it was at a record.
     HeadAt {
         /// The channel.
@@ -351,7 +359,7 @@ pub enum SealedName {
     Profile(Digest),
     /// A generation of the roster key, sealed to one device.
     RosterKey {
-        /// Counts from 1.
+        /// Counts from 1. To be read: 0 for the newest there is.
         generation: u32,
         /// Who can open it.
         device: DeviceId,

@@ -327,6 +327,11 @@ impl Ledger {
         self.state.server.iter().copied()
     }
 
+    /// Where somebody, or a device, was revoked last.
+    pub fn last_revocation(&self) -> Option<LedgerSeq> {
+        self.state.revoked.values().copied().max()
+    }
+
     /// How a device stood at a position: judged by the prefix up to there. `now` is for the ends
     /// of admissions: the time that the thing to be judged names.
     pub fn standing(&self, device: DeviceId, at: LedgerSeq, now: UnixMillis) -> Standing {

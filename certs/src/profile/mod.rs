@@ -12,7 +12,8 @@ use plenary_proto::ids::{Digest, NetworkId};
 use ring::rand::SecureRandom;
 
 pub use roster::{
-    RosterError, RosterKey, SealingKey, open_roster_key, seal_roster_key, sealing_keypair,
+    Generation, RosterError, RosterKey, SealingKey, open_roster_key, seal_roster_key,
+    sealing_keypair,
 };
 
 use crate::{

@@ -1,5 +1,9 @@
 //! The roster key: one key for all profiles, sealed to every live device.
 //!
+//! After a revocation a member of the Board makes the next generation, seals it to every live
+//! device and the profiles under it. Each copy says with which ledger it was made: who knows of a
+//! later revocation knows that the key is due, whatever the server hands out.
+//!
 //! HPKE (RFC 9180) of the hybrid suite, base mode; the sender signs beside it, or the server
 //! could hand out a roster key of its own and read the names sealed under it later.
 
@@ -8,7 +12,7 @@ use std::fmt;
 use mls_rs_core::crypto::{
     CipherSuiteProvider, CryptoProvider, HpkeCiphertext, HpkePublicKey, HpkeSecretKey,
 };
-use plenary_proto::ids::{DeviceId, NetworkId, Signature, UnixMillis};
+use plenary_proto::ids::{DeviceId, LedgerSeq, NetworkId, Signature, UnixMillis};
 use ring::rand::SecureRandom;
 use zeroize::Zeroizing;
 
@@ -25,6 +29,23 @@ const SIGN_TAG: &[u8] = b"plenary roster key sender v1\0";
 /// Seals the profiles. Replaced when somebody is revoked.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RosterKey(Zeroizing<[u8; 32]>);
+
+/// Which roster key, and with how much of the ledger it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Generation {
+    /// Counts from 1.
+    pub number: u32,
+    /// Whoever was out up to there has not got it.
+    pub since: LedgerSeq,
+}
+
+impl Generation {
+    /// Made at the founding, before there was a ledger.
+    pub const FIRST: Self = Self {
+        number: 1,
+        since: LedgerSeq(0),
+    };
+}
 
 /// A device's private key for what is sealed to it, with its public half.
 #[derive(Clone)]
@@ -45,6 +66,10 @@ pub enum RosterError {
     Malformed(#[from] CborError),
     #[error("the roster key comes from device {by}, which is {standing}")]
     Sender { by: DeviceId, standing: Standing },
+    #[error("the roster key comes from device {0}, whose member is not of the Board")]
+    NotBoard(DeviceId),
+    #[error("the roster key names statement {} of the ledger; this side has fewer", .0.0)]
+    Ahead(LedgerSeq),
     #[error("the signature of device {0} on the roster key does not verify")]
     BadSignature(DeviceId),
     #[error("the roster key is sealed to another device, or altered")]
@@ -54,6 +79,7 @@ pub enum RosterError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Envelope {
     generation: u32,
+    since: LedgerSeq,
     by: DeviceId,
     kem_output: Bytes,
     ciphertext: Bytes,
@@ -62,6 +88,7 @@ struct Envelope {
 
 cbor_struct!(Envelope {
     generation,
+    since,
     by,
     kem_output,
     ciphertext,
@@ -128,7 +155,7 @@ pub fn sealing_keypair() -> Result<SealingKey, RosterError> {
 /// [`RosterError::Key`]: `to` is no sealing key.
 pub fn seal_roster_key(
     key: &RosterKey,
-    generation: u32,
+    generation: Generation,
     network: NetworkId,
     (device, to): (DeviceId, &[u8]),
     (by, signer): (DeviceId, &SigningKey),
@@ -149,7 +176,8 @@ pub fn seal_roster_key(
         )
         .map_err(|_| RosterError::Key)?;
     let mut envelope = Envelope {
-        generation,
+        generation: generation.number,
+        since: generation.since,
         by,
         kem_output: Bytes(kem_output),
         ciphertext: Bytes(ciphertext),
@@ -159,8 +187,8 @@ pub fn seal_roster_key(
     Ok(cbor::encode(&envelope))
 }
 
-/// Opens a roster key sealed to `device`, from a sender that is live by the newest ledger.
-/// Gives its generation; the caller keeps the highest.
+/// Opens a roster key sealed to `device`, from a sender that is live by the newest ledger and,
+/// the first generation aside, of the Board or the same member's. The caller keeps the highest.
 ///
 /// # Errors
 /// Any [`RosterError`] but [`RosterError::Random`].
@@ -169,7 +197,7 @@ pub fn open_roster_key(
     ledger: &Ledger,
     now: UnixMillis,
     (device, key): (DeviceId, &SealingKey),
-) -> Result<(u32, RosterKey), RosterError> {
+) -> Result<(Generation, RosterKey), RosterError> {
     let envelope: Envelope = cbor::decode(sealed)?;
     let by = envelope.by;
     let standing = ledger.standing(by, ledger.head().seq, now);
@@ -177,7 +205,18 @@ pub fn open_roster_key(
         .device(by)
         .filter(|_| standing == Standing::Live)
         .ok_or(RosterError::Sender { by, standing })?;
-    let info = info(ledger.network(), device, envelope.generation);
+    let own = ledger.device(device).map(|device| device.member);
+    if envelope.generation > 1 && !ledger.is_board(sender.member) && own != Some(sender.member) {
+        return Err(RosterError::NotBoard(by));
+    }
+    if envelope.since > ledger.head().seq {
+        return Err(RosterError::Ahead(envelope.since));
+    }
+    let generation = Generation {
+        number: envelope.generation,
+        since: envelope.since,
+    };
+    let info = info(ledger.network(), device, generation);
     signing::verify(
         &sender.keys.authentication,
         &to_be_signed(&info, &envelope),
@@ -199,7 +238,7 @@ pub fn open_roster_key(
         .map_err(|_| RosterError::Open)?;
     let opened = Zeroizing::new(opened.to_vec());
     let bytes: [u8; 32] = opened[..].try_into().map_err(|_| RosterError::Open)?;
-    Ok((envelope.generation, RosterKey::from_bytes(bytes)))
+    Ok((generation, RosterKey::from_bytes(bytes)))
 }
 
 pub(crate) fn suite() -> Result<impl CipherSuiteProvider, RosterError> {
@@ -208,12 +247,13 @@ pub(crate) fn suite() -> Result<impl CipherSuiteProvider, RosterError> {
         .ok_or(RosterError::Key)
 }
 
-fn info(network: NetworkId, device: DeviceId, generation: u32) -> Vec<u8> {
+fn info(network: NetworkId, device: DeviceId, generation: Generation) -> Vec<u8> {
     [
         INFO_TAG,
         network.as_bytes(),
         device.as_bytes(),
-        &generation.to_be_bytes(),
+        &generation.number.to_be_bytes(),
+        &generation.since.0.to_be_bytes(),
     ]
     .concat()
 }
@@ -255,13 +295,17 @@ mod tests {
         let mine = sealing_keypair().unwrap();
         let signer = authentication_key(10);
         let to = (device_id(11), mine.public());
-        let sealed = seal_roster_key(&key, 3, NETWORK, to, (device_id(10), &signer)).unwrap();
+        let third = Generation {
+            number: 3,
+            since: LedgerSeq(2),
+        };
+        let sealed = seal_roster_key(&key, third, NETWORK, to, (device_id(10), &signer)).unwrap();
         assert!(sealed.len() < 2048);
 
         let open = |board: &Board, sealed: &[u8], n, key: &SealingKey| {
             open_roster_key(sealed, &board.ledger, NOW, (device_id(n), key))
         };
-        assert_eq!(open(&board, &sealed, 11, &mine), Ok((3, key.clone())));
+        assert_eq!(open(&board, &sealed, 11, &mine), Ok((third, key.clone())));
         // The signature names the recipient; the key decides.
         assert_eq!(
             open(&board, &sealed, 10, &mine),
@@ -275,8 +319,14 @@ mod tests {
             assert!(open(&board, &flipped, 11, &mine).is_err(), "{at}");
         }
 
-        let forged =
-            seal_roster_key(&key, 4, NETWORK, to, (device_id(10), &key_of_the_server())).unwrap();
+        let forged = seal_roster_key(
+            &key,
+            third,
+            NETWORK,
+            to,
+            (device_id(10), &key_of_the_server()),
+        )
+        .unwrap();
         assert_eq!(
             open(&board, &forged, 11, &mine),
             Err(RosterError::BadSignature(device_id(10)))
@@ -286,6 +336,36 @@ mod tests {
             open(&board, &sealed, 11, &mine),
             Err(RosterError::Sender { .. })
         ));
+    }
+
+    #[test]
+    fn a_later_generation_is_the_board_s_or_the_own_member_s() {
+        let mut board = Board::with_member();
+        for (n, member) in [(1, 1), (20, 20)] {
+            board.say(admit(member));
+            board.say(device(n, member, Voucher::Board));
+        }
+        board.say(device(11, 10, Voucher::Board));
+        let mine = sealing_keypair().unwrap();
+        let opened = |number, since, by| {
+            let generation = Generation {
+                number,
+                since: LedgerSeq(since),
+            };
+            let key = RosterKey::from_bytes([1; 32]);
+            let to = (device_id(10), mine.public());
+            let by = (device_id(by), &authentication_key(by));
+            let sealed = seal_roster_key(&key, generation, NETWORK, to, by).unwrap();
+            open_roster_key(&sealed, &board.ledger, NOW, (device_id(10), &mine)).map(|_| ())
+        };
+        // Of the Board, of the same member, of anybody else: the first is whoever founded.
+        assert_eq!(opened(2, 3, 1), Ok(()));
+        assert_eq!(opened(2, 3, 11), Ok(()));
+        assert_eq!(opened(2, 3, 20), Err(RosterError::NotBoard(device_id(20))));
+        assert_eq!(opened(1, 0, 20), Ok(()));
+        let ahead = board.ledger.head().seq.0 + 1;
+        let refused = Err(RosterError::Ahead(LedgerSeq(ahead)));
+        assert_eq!(opened(2, ahead, 1), refused);
     }
 
     fn key_of_the_server() -> SigningKey {
@@ -299,7 +379,7 @@ mod tests {
         for to in [&[][..], &[4; 40], &[4; 4000]] {
             let sealed = seal_roster_key(
                 &key,
-                1,
+                Generation::FIRST,
                 NETWORK,
                 (device_id(1), to),
                 (device_id(1), &signer),

@@ -10,7 +10,10 @@ use plenary_certs::{
         Admit, BOARD, Body, Capacity, ChannelBody, DeviceBody, Person as RootPerson, Policy,
         Recovery, Root, Server, Standing, Thresholds, Voucher, found,
     },
-    profile::{ChannelProfile, MemberProfile, Profile, RosterKey, SaltedProfile, sealing_keypair},
+    profile::{
+        ChannelProfile, Generation, MemberProfile, Profile, RosterKey, SaltedProfile,
+        sealing_keypair,
+    },
     signing::SigningKey,
 };
 use plenary_proto::{
@@ -178,7 +181,7 @@ impl Builder {
         let roster = RosterKey::generate(&random)
             .map_err(|error| Error::new(ErrorKind::Io, error.to_string()))?;
         store.atomic(|| {
-            store.put_roster_key(1, roster.as_bytes())?;
+            store.put_roster_key(Generation::FIRST, roster.as_bytes())?;
             for profile in &profiles {
                 store.put_profile(&profile.hash(), &profile.encode())?;
             }

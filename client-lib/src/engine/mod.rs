@@ -31,6 +31,7 @@ pub(crate) mod mls;
 mod outgoing;
 mod reading;
 mod roster;
+mod rotation;
 mod sync;
 mod upkeep;
 mod view;
@@ -186,6 +187,10 @@ pub enum Event {
 enum Waiting {
     Ledger,
     Sealed,
+    Roster(
+        plenary_certs::profile::Generation,
+        plenary_certs::profile::RosterKey,
+    ),
     KeyPackages,
     Welcomes,
     Watch(Vec<ChannelId>),
@@ -390,6 +395,7 @@ impl Engine {
             }
             Waiting::Ledger => self.ledger_page(now, reply),
             Waiting::Sealed => self.sealed_list(now, reply),
+            Waiting::Roster(generation, key) => self.rotated(now, generation, &key, &reply),
             Waiting::KeyPackages => {
                 if let Ok(Reply::Count(count)) = reply {
                     self.key_packages = count;
@@ -439,6 +445,10 @@ impl Engine {
                 self.key_packages = count;
                 self.refill_key_packages(now)
             }
+            Push::Roster(generation) => {
+                self.hear_of_roster(generation);
+                Ok(())
+            }
             Push::AdmissionRequest => {
                 self.event(Event::AdmissionRequest);
                 Ok(())
@@ -481,6 +491,7 @@ impl Engine {
         }
         self.watch_heartbeat(now);
         self.watch_ends(now)?;
+        self.watch_roster(now)?;
         for channel in self.channel_ids() {
             self.advance(now, channel)?;
         }

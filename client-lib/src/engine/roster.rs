@@ -2,23 +2,27 @@
 
 use std::collections::HashMap;
 
-use plenary_certs::profile::{RosterKey, SaltedProfile, SealingKey, open_roster_key};
+use plenary_certs::profile::{Generation, RosterKey, SaltedProfile};
 use plenary_proto::{
     ids::{ChannelId, Digest, MemberId, UnixMillis},
     reply::{Failure, Reply},
     request::{Request, SealedName},
 };
 
-use super::{AlarmKind, Engine, Event, Waiting};
+use super::{AlarmKind, Engine, Event, Waiting, rotation::Due};
 use crate::{error::Error, store::Store};
-
-/// The first generation of the roster key; a later one is asked for once it is heard of.
-const FIRST_GENERATION: u32 = 1;
 
 /// Profiles by their hash.
 #[derive(Default)]
 pub(crate) struct Roster {
     profiles: HashMap<Digest, SaltedProfile>,
+    /// The newest roster key that this device has.
+    pub(super) newest: Option<Generation>,
+    /// The newest that it heard of.
+    pub(super) heard: u32,
+    /// Made or claimed by somebody without a key for this device.
+    pub(super) floor: u32,
+    pub(super) due: Option<Due>,
 }
 
 impl Roster {
@@ -28,7 +32,12 @@ impl Roster {
             .into_iter()
             .filter_map(|(hash, bytes)| Some((hash, SaltedProfile::decode(&bytes).ok()?)))
             .collect();
-        Ok(Self { profiles })
+        let newest = store.roster_keys()?.first().map(|(newest, _)| *newest);
+        Ok(Self {
+            profiles,
+            newest,
+            ..Self::default()
+        })
     }
 
     pub(crate) fn get(&self, hash: &Digest) -> Option<&SaltedProfile> {
@@ -48,24 +57,30 @@ impl Engine {
             return;
         }
         let mut names: Vec<SealedName> = self
-            .profile_hashes()
+            .missing_names()
             .into_iter()
-            .filter(|hash| self.roster.get(hash).is_none())
             .map(SealedName::Profile)
             .collect();
-        if names.is_empty() {
+        let newest = self.roster.newest.map_or(0, |newest| newest.number);
+        if names.is_empty() && self.roster.heard <= newest && self.roster_due().is_none() {
             return;
         }
         names.truncate(128);
         let device = self.device();
         names.push(SealedName::RosterKey {
-            generation: FIRST_GENERATION,
+            generation: 0,
             device,
         });
         self.ask(Request::GetSealed(names), Waiting::Sealed);
     }
 
-    fn profile_hashes(&self) -> Vec<Digest> {
+    pub(super) fn missing_names(&self) -> Vec<Digest> {
+        let mut hashes = self.profile_hashes();
+        hashes.retain(|hash| self.roster.get(hash).is_none());
+        hashes
+    }
+
+    pub(super) fn profile_hashes(&self) -> Vec<Digest> {
         self.ledger.read(|ledger| {
             let members = ledger
                 .members()
@@ -87,30 +102,8 @@ impl Engine {
         };
         let network = self.identity.network();
         for (name, bytes) in &entries {
-            if let (SealedName::RosterKey { generation, .. }, Some(bytes)) = (name, bytes) {
-                let sealing = SealingKey::from_parts(
-                    self.identity.sealing.clone(),
-                    self.identity.sealing_public.clone(),
-                );
-                let own = self.device();
-                let opened = self
-                    .ledger
-                    .read(|ledger| open_roster_key(bytes, ledger, now, (own, &sealing)));
-                match opened {
-                    Ok((inside, key)) if inside == *generation => {
-                        self.store.put_roster_key(inside, key.as_bytes())?;
-                    }
-                    Ok(_) => self.alarm(
-                        None,
-                        AlarmKind::RosterKey,
-                        "the server gave another generation of the roster key",
-                    ),
-                    Err(error) => self.alarm(
-                        None,
-                        AlarmKind::RosterKey,
-                        format!("the roster key does not open: {error}"),
-                    ),
-                }
+            if let (SealedName::RosterKey { .. }, Some(bytes)) = (name, bytes) {
+                self.take_roster_key(now, bytes)?;
             }
         }
         let keys = self.store.roster_keys()?;
@@ -127,7 +120,8 @@ impl Engine {
                     self.learn(&profile)?;
                     opened = true;
                 }
-                None if keys.is_empty() => {}
+                // Perhaps under the next key, which is on its way.
+                None if keys.is_empty() || self.roster_due().is_some() => {}
                 None => self.alarm(
                     None,
                     AlarmKind::Profile,

@@ -306,7 +306,7 @@ impl Engine {
 }
 
 /// Which turn is this device's: the rank of its hash with the ledger head among all that are left.
-fn turn(left: impl Iterator<Item = DeviceId>, own: DeviceId, head: &LedgerHead) -> u64 {
+pub(super) fn turn(left: impl Iterator<Item = DeviceId>, own: DeviceId, head: &LedgerHead) -> u64 {
     let mut turns: Vec<_> = left
         .map(|device| {
             let mut hash = [0; 32];

@@ -2,18 +2,13 @@
 
 use plenary_certs::{
     ledger::{ChannelBody, Ledger},
-    profile::{RosterKey, SaltedProfile, seal_roster_key},
+    profile::SaltedProfile,
 };
-use plenary_proto::{
-    ids::{ChannelId, DeviceId, Digest, MemberId, PublicKey},
-    request::SealedName,
-};
-
-use ring::rand::SystemRandom;
+use plenary_proto::ids::{ChannelId, DeviceId, Digest, MemberId, PublicKey};
 
 use super::{Engine, In, Waiting};
 use crate::{
-    error::{Error, ErrorKind},
+    error::Error,
     store::{Store, identity::Identity},
 };
 
@@ -101,63 +96,5 @@ impl Engine {
     /// Every device in a channel of this device.
     pub(crate) fn devices_in(&mut self, channel: ChannelId) -> Result<Vec<DeviceId>, Error> {
         Ok(self.group(channel)?.devices())
-    }
-
-    /// What goes to the server's shelf: these profiles under the newest roster key, and every
-    /// roster key sealed to each of these devices.
-    pub(crate) fn shelf(
-        &self,
-        devices: &[DeviceId],
-        profiles: &[Digest],
-    ) -> Result<Vec<(SealedName, bytes::Bytes)>, Error> {
-        let failed = |error: &dyn std::fmt::Display| Error::new(ErrorKind::Io, error.to_string());
-        let network = self.identity.network();
-        let signer = self.identity.authentication_key()?;
-        let keys: Vec<_> = self
-            .store
-            .roster_keys()?
-            .into_iter()
-            .map(|(generation, key)| (generation, RosterKey::from_bytes(*key)))
-            .collect();
-        let Some((_, newest)) = keys.first() else {
-            return if devices.is_empty() && profiles.is_empty() {
-                Ok(Vec::new())
-            } else {
-                Err(Error::new(
-                    ErrorKind::NotFound,
-                    "this device has no roster key yet: wait until names are known, submit again",
-                ))
-            };
-        };
-        let mut shelf = Vec::new();
-        for device in devices {
-            let sealing = self.ledger.read(|ledger| {
-                ledger
-                    .device(*device)
-                    .map(|device| device.keys.sealing.clone())
-            });
-            let Some(sealing) = sealing else { continue };
-            for (generation, key) in &keys {
-                let to = (*device, sealing.as_slice());
-                let by = (self.device(), &signer);
-                let sealed = seal_roster_key(key, *generation, network, to, by)
-                    .map_err(|error| failed(&error))?;
-                let name = SealedName::RosterKey {
-                    generation: *generation,
-                    device: *device,
-                };
-                shelf.push((name, sealed.into()));
-            }
-        }
-        for hash in profiles {
-            let Some(profile): Option<&SaltedProfile> = self.roster.get(hash) else {
-                continue;
-            };
-            let sealed = profile
-                .seal(newest, network, &SystemRandom::new())
-                .map_err(|error| failed(&error))?;
-            shelf.push((SealedName::Profile(*hash), sealed.into()));
-        }
-        Ok(shelf)
     }
 }

@@ -12,7 +12,7 @@ use plenary_certs::{
         Admit, Body, Capacity, ChannelBody, DeviceBody, EntryRule, Ledger, Person, Policy,
         Recovery, Root, Server, Thresholds, Voucher, found,
     },
-    profile::{RosterKey, sealing_keypair},
+    profile::{Generation, RosterKey, sealing_keypair},
     signing::SigningKey,
 };
 use plenary_core::{
@@ -146,7 +146,7 @@ impl World {
             store.put_identity(&identity).unwrap();
             store
                 .put_roster_key(
-                    1,
+                    Generation::FIRST,
                     RosterKey::generate(&SystemRandom::new())
                         .unwrap()
                         .as_bytes(),

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use minicbor::{Decode, Encode};
 use plenary_certs::{
     ledger::DeviceKeys,
+    profile::Generation,
     signing::{KeyError, SigningKey},
 };
 use plenary_proto::{
-    ids::{DeviceId, Digest, InvitationId, MemberId, NetworkId},
+    ids::{DeviceId, Digest, InvitationId, LedgerSeq, MemberId, NetworkId},
     request::Purpose,
 };
 use rusqlite::{OptionalExtension, params};
@@ -203,21 +204,29 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    pub(crate) fn put_roster_key(&self, generation: u32, key: &[u8; 32]) -> Result<(), Error> {
+    pub(crate) fn put_roster_key(
+        &self,
+        generation: Generation,
+        key: &[u8; 32],
+    ) -> Result<(), Error> {
         self.lock().execute(
-            "INSERT OR REPLACE INTO roster_key VALUES(?, ?)",
-            params![generation, key],
+            "INSERT OR REPLACE INTO roster_key VALUES(?, ?, ?)",
+            params![generation.number, generation.since.0 as i64, key],
         )?;
         Ok(())
     }
 
     /// Roster keys, newest first.
-    pub(crate) fn roster_keys(&self) -> Result<Vec<(u32, StoredKey)>, Error> {
+    pub(crate) fn roster_keys(&self) -> Result<Vec<(Generation, StoredKey)>, Error> {
         let connection = self.lock();
-        let mut query =
-            connection.prepare_cached("SELECT generation, key FROM roster_key ORDER BY 1 DESC")?;
+        let mut query = connection
+            .prepare_cached("SELECT generation, since, key FROM roster_key ORDER BY 1 DESC")?;
         let rows = query.query_map([], |row| {
-            Ok((row.get(0)?, Zeroizing::new(row.get::<_, [u8; 32]>(1)?)))
+            let generation = Generation {
+                number: row.get(0)?,
+                since: LedgerSeq(row.get::<_, i64>(1)? as u64),
+            };
+            Ok((generation, Zeroizing::new(row.get::<_, [u8; 32]>(2)?)))
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }

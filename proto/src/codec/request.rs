@@ -161,6 +161,19 @@ impl From<Request> for Body {
                 group_info,
                 tree,
             }),
+            Request::RotateRoster {
+                generation,
+                entries,
+            } => Body::RotateRoster(wire::RotateRoster {
+                generation,
+                entries: entries
+                    .into_iter()
+                    .map(|(name, bytes)| wire::Sealed {
+                        name: Some(name.into()),
+                        bytes,
+                    })
+                    .collect(),
+            }),
             Request::HeadAt { channel, seq } => Body::HeadAt(wire::HeadAt {
                 channel: bytes(&channel),
                 seq: seq.0,
@@ -363,6 +376,14 @@ impl TryFrom<Body> for Request {
                 channel: fixed("channel", &found.channel)?,
                 group_info: found.group_info,
                 tree: found.tree,
+            },
+            Body::RotateRoster(rotate) => Self::RotateRoster {
+                generation: rotate.generation,
+                entries: rotate
+                    .entries
+                    .into_iter()
+                    .map(|entry| Ok((required("name", entry.name)?.try_into()?, entry.bytes)))
+                    .collect::<Result<_, WireError>>()?,
             },
             Body::HeadAt(at) => Self::HeadAt {
                 channel: fixed("channel", &at.channel)?,

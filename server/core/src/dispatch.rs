@@ -77,6 +77,10 @@ pub(crate) async fn dispatch(
             let group = ops::found_channel::Group { group_info, tree };
             ops::found_channel::run(network, caller.device()?, channel, group, now).await
         }
+        Request::RotateRoster {
+            generation,
+            entries,
+        } => ops::rotate_roster::run(network, caller.device()?, generation, entries).await,
         Request::HeadAt { channel, seq } => {
             ops::head_at::run(network, caller.device()?, channel, seq, now).await
         }

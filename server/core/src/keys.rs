@@ -95,6 +95,11 @@ pub(crate) fn sealed(name: &SealedName) -> Bytes {
     }
 }
 
+/// The newest generation of the roster key, and who made it.
+pub(crate) fn roster() -> Bytes {
+    Bytes::from_static(b"roster")
+}
+
 /// The queue of a device's key packages.
 pub(crate) fn key_packages(device: DeviceId) -> Bytes {
     join(b"key-package/", &[device.as_bytes()])

@@ -131,6 +131,7 @@ impl Client {
         let mut profiles = request.profiles().to_vec();
         profiles.retain(|profile| named(&profile.hash()));
         let hashes: Vec<_> = profiles.iter().map(SaltedProfile::hash).collect();
+        self.roster_ready(&hashes).await?;
         let shelf = self
             .driver
             .run(move |engine, _| {
@@ -145,6 +146,18 @@ impl Client {
         }
         self.answer_admitted().await?;
         Ok(head)
+    }
+
+    /// Names are sealed under a key that nobody revoked has: after a revocation the next one first.
+    async fn roster_ready(&self, profiles: &[Digest]) -> Result<(), Error> {
+        for _ in 0..100 {
+            let ready = self.driver.run(|engine, now| engine.roster_ready(now));
+            if profiles.is_empty() || ready.await? {
+                return Ok(());
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+        Ok(())
     }
 
     /// Waits until this client's ledger is at least there.

@@ -8,6 +8,7 @@ mod healing;
 mod heartbeat;
 mod races;
 mod revocations;
+mod roster;
 mod views;
 
 use std::collections::HashMap;

@@ -22,6 +22,7 @@ pub(crate) async fn run(
         {
             return not_allowed("a roster key is read by its own device");
         }
+        let name = super::rotate_roster::newest(network, name).await?;
         let held = network.store.get(&keys::sealed(&name)).await?;
         let value = held.map(|held| held.value);
         bytes += value.as_ref().map_or(0, bytes::Bytes::len) + 64;

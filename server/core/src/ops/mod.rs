@@ -38,6 +38,7 @@ pub(crate) mod put_request;
 pub(crate) mod put_sealed;
 pub(crate) mod read;
 pub(crate) mod request_state;
+pub(crate) mod rotate_roster;
 pub(crate) mod vouch_request;
 pub(crate) mod watch;
 pub(crate) mod welcomes;

@@ -13,7 +13,7 @@ use super::{is_board, not_allowed, sealed_fits, within};
 use crate::{error::OpError, keys, network::Network, session::Caller, store::StoreError};
 
 /// Values of one request.
-const VALUES: usize = 4_096;
+pub(super) const VALUES: usize = 4_096;
 
 pub(crate) async fn run(
     network: &Network,
@@ -66,7 +66,7 @@ fn vouches(network: &Network, caller: &Caller, name: &SealedName) -> Result<bool
     Ok(vouched.unwrap_or(false))
 }
 
-async fn put(
+pub(super) async fn put(
     network: &Network,
     name: &SealedName,
     value: Bytes,

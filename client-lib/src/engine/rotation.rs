@@ -1,0 +1,336 @@
+//! The roster key is replaced after a revocation, by the first live device of the Board that sees
+//! one without it: whoever submitted the statement, if of the Board, is among the first.
+//!
+//! Everything is sealed again under the new key, so a new device needs no other. The server can
+//! keep a key back, not plant one: a copy is signed by a live device of the Board and says how much
+//! of the ledger its maker knew. Who knows of a later revocation waits, and says so after a while.
+
+use plenary_certs::{
+    ledger::{Ledger, Standing},
+    profile::{
+        Generation, RosterError, RosterKey, SaltedProfile, SealingKey, open_roster_key,
+        seal_roster_key,
+    },
+};
+use plenary_proto::{
+    ids::{DeviceId, Digest, LedgerSeq, UnixMillis},
+    reply::{Code, Failure, Reply},
+    request::{Request, SealedName},
+};
+use ring::rand::SystemRandom;
+
+use super::{AlarmKind, Engine, Waiting, upkeep::turn};
+use crate::error::{Error, ErrorKind};
+
+/// Between one device's turn to replace the key and the next one's.
+const TURN_MS: u64 = 5_000;
+/// Who does not know every profile waits so long before it replaces the key without them.
+const PATIENCE_MS: u64 = 60_000;
+/// Without a new key for so long, somebody must be told.
+const WITHHELD_MS: u64 = 10 * 60_000;
+
+/// Since when a new key is due.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Due {
+    /// The revocation.
+    at: LedgerSeq,
+    noticed: UnixMillis,
+    /// Not before this: somebody else may be at it.
+    from: UnixMillis,
+    told: bool,
+}
+
+type Shelf = Vec<(SealedName, bytes::Bytes)>;
+
+impl Engine {
+    /// The revocation since which the roster key is due.
+    pub(super) fn roster_due(&self) -> Option<LedgerSeq> {
+        let revoked = self.ledger.read(Ledger::last_revocation)?;
+        let newest = self.roster.newest?;
+        (newest.since < revoked).then_some(revoked)
+    }
+
+    /// Replaces the key when it is due and this device's turn.
+    pub(super) fn watch_roster(&mut self, now: UnixMillis) -> Result<(), Error> {
+        let Some(at) = self.roster_due() else {
+            self.roster.due = None;
+            return Ok(());
+        };
+        let due = match self.roster.due {
+            Some(due) if due.at == at => due,
+            _ => {
+                let due = Due {
+                    at,
+                    noticed: now,
+                    from: now.plus(self.rotation_turn(now) * TURN_MS),
+                    told: false,
+                };
+                self.roster.due = Some(due);
+                self.ask_names();
+                due
+            }
+        };
+        if !due.told && now >= due.noticed.plus(WITHHELD_MS) {
+            self.roster.due = Some(Due { told: true, ..due });
+            self.alarm(
+                None,
+                AlarmKind::RosterKey,
+                format!(
+                    "no roster key was made after the revocation at statement {}: nobody of the \
+                     Board was online, or the server keeps it back",
+                    at.0
+                ),
+            );
+        }
+        let patience = match self.missing_names().is_empty() {
+            true => 0,
+            false => PATIENCE_MS,
+        };
+        if now < due.from.plus(patience) {
+            return Ok(());
+        }
+        self.replace_roster_key(now)
+    }
+
+    fn rotation_turn(&self, now: UnixMillis) -> u64 {
+        let own = self.device();
+        self.ledger.read(|ledger| {
+            let at = ledger.head().seq;
+            let devices = ledger
+                .devices()
+                .filter(|device| ledger.is_board(device.member))
+                .filter(|device| ledger.standing(device.id, at, now) == Standing::Live)
+                .map(|device| device.id);
+            turn(devices, own, &ledger.head())
+        })
+    }
+
+    /// Makes the next generation, if this device may; nothing while one is under way.
+    pub(crate) fn replace_roster_key(&mut self, now: UnixMillis) -> Result<(), Error> {
+        let under_way = self
+            .waiting
+            .values()
+            .any(|waiting| matches!(waiting, Waiting::Roster(..)));
+        let member = self.identity.member();
+        let may = self.ledger.read(|ledger| ledger.is_board(member))
+            && self.standing(now) == Standing::Live;
+        let (Some(newest), false, true) = (self.roster.newest, under_way, may && self.online)
+        else {
+            return Ok(());
+        };
+        let generation = Generation {
+            number: newest.number.max(self.roster.floor).saturating_add(1),
+            since: self.ledger_seq(),
+        };
+        let key = RosterKey::generate(&SystemRandom::new()).map_err(failed)?;
+        let devices: Vec<DeviceId> = self.ledger.read(|ledger| {
+            let live = |device: &DeviceId| {
+                ledger.standing(*device, generation.since, now) == Standing::Live
+            };
+            let all = ledger.devices().map(|device| device.id);
+            all.filter(live).collect()
+        });
+        let mut entries = self.sealed_to(&devices, generation, &key, now)?;
+        entries.extend(self.sealed_under(&self.profile_hashes(), &key)?);
+        self.ask(
+            Request::RotateRoster {
+                generation: generation.number,
+                entries,
+            },
+            Waiting::Roster(generation, key),
+        );
+        Ok(())
+    }
+
+    pub(super) fn rotated(
+        &mut self,
+        now: UnixMillis,
+        generation: Generation,
+        key: &RosterKey,
+        reply: &Result<Reply, Failure>,
+    ) -> Result<(), Error> {
+        match reply {
+            Ok(_) => return self.keep_roster_key(now, generation, key),
+            // Somebody else's: it is asked for. If there is none for this device, the next number.
+            Err(failure) if failure.code == Code::Exists => {
+                self.roster.floor = self.roster.floor.max(generation.number);
+                self.ask_names();
+            }
+            Err(failure) => tracing::warn!(%failure, "the roster key could not be replaced"),
+        }
+        let from = now.plus(TURN_MS + self.rotation_turn(now) * TURN_MS);
+        if let Some(due) = &mut self.roster.due {
+            due.from = from;
+        }
+        Ok(())
+    }
+
+    /// There is a newer one.
+    pub(super) fn hear_of_roster(&mut self, generation: u32) {
+        self.roster.heard = self.roster.heard.max(generation);
+        self.ask_names();
+    }
+
+    /// A roster key as the server hands it out.
+    pub(super) fn take_roster_key(&mut self, now: UnixMillis, sealed: &[u8]) -> Result<(), Error> {
+        let sealing = SealingKey::from_parts(
+            self.identity.sealing.clone(),
+            self.identity.sealing_public.clone(),
+        );
+        let own = self.device();
+        let opened = self
+            .ledger
+            .read(|ledger| open_roster_key(sealed, ledger, now, (own, &sealing)));
+        match (opened, self.roster.newest) {
+            (Ok((generation, key)), newest)
+                if newest.is_none_or(|newest| generation.number > newest.number) =>
+            {
+                self.keep_roster_key(now, generation, &key)
+            }
+            (Ok((generation, _)), Some(newest)) if generation.number < newest.number => {
+                self.alarm(
+                    None,
+                    AlarmKind::RosterKey,
+                    format!(
+                        "the server gave generation {} of the roster key as the newest; this \
+                         device has {}",
+                        generation.number, newest.number
+                    ),
+                );
+                Ok(())
+            }
+            (Ok(_), _) => Ok(()),
+            (Err(RosterError::Ahead(_)), _) => {
+                self.read_ledger();
+                Ok(())
+            }
+            // Its maker was revoked since: then the next one is due anyway.
+            (Err(RosterError::Sender { .. }), _) if self.roster_due().is_some() => Ok(()),
+            (Err(error), _) => {
+                self.alarm(
+                    None,
+                    AlarmKind::RosterKey,
+                    format!("the roster key does not open: {error}"),
+                );
+                Ok(())
+            }
+        }
+    }
+
+    fn keep_roster_key(
+        &mut self,
+        now: UnixMillis,
+        generation: Generation,
+        key: &RosterKey,
+    ) -> Result<(), Error> {
+        self.store.put_roster_key(generation, key.as_bytes())?;
+        self.roster.newest = Some(generation);
+        // Those whom the maker did not know: the Board's devices hand it to them.
+        let member = self.identity.member();
+        let later: Vec<DeviceId> = self.ledger.read(|ledger| {
+            if !ledger.is_board(member) {
+                return Vec::new();
+            }
+            let all = ledger.devices().filter(|device| {
+                let first = device.vouchers.iter().next();
+                first.is_some_and(|(seq, _)| *seq > generation.since)
+            });
+            all.map(|device| device.id).collect()
+        });
+        let entries = self.sealed_to(&later, generation, key, now)?;
+        if !entries.is_empty() && generation.number > 1 {
+            self.ask(Request::PutSealed(entries), Waiting::Forget);
+        }
+        Ok(())
+    }
+
+    /// What goes to the server's shelf: these profiles under the newest roster key, and that key
+    /// sealed to each of these devices that is live.
+    ///
+    /// Errors: [`ErrorKind::NotFound`] without a key, [`ErrorKind::Unavailable`] while a profile
+    /// would be sealed under a key that somebody revoked has.
+    pub(crate) fn shelf(&self, devices: &[DeviceId], profiles: &[Digest]) -> Result<Shelf, Error> {
+        let keys = self.store.roster_keys()?;
+        let Some((generation, key)) = keys.first() else {
+            return if devices.is_empty() && profiles.is_empty() {
+                Ok(Vec::new())
+            } else {
+                Err(Error::new(
+                    ErrorKind::NotFound,
+                    "this device has no roster key yet: wait until names are known, submit again",
+                ))
+            };
+        };
+        if !profiles.is_empty() && self.roster_due().is_some() {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "the roster key is being replaced after a revocation: submit again in a minute",
+            ));
+        }
+        let key = RosterKey::from_bytes(**key);
+        let mut shelf = self.sealed_to(devices, *generation, &key, self.clock)?;
+        shelf.extend(self.sealed_under(profiles, &key)?);
+        Ok(shelf)
+    }
+
+    /// Whether profiles can be sealed; if not, what can be done for it is begun.
+    pub(crate) fn roster_ready(&mut self, now: UnixMillis) -> Result<bool, Error> {
+        if self.roster_due().is_none() {
+            return Ok(true);
+        }
+        self.replace_roster_key(now)?;
+        Ok(false)
+    }
+
+    fn sealed_to(
+        &self,
+        devices: &[DeviceId],
+        generation: Generation,
+        key: &RosterKey,
+        now: UnixMillis,
+    ) -> Result<Shelf, Error> {
+        let network = self.identity.network();
+        let signer = self.identity.authentication_key()?;
+        let by = (self.device(), &signer);
+        let mut shelf = Vec::with_capacity(devices.len());
+        for device in devices {
+            let sealing = self.ledger.read(|ledger| {
+                let live = ledger.standing(*device, ledger.head().seq, now) == Standing::Live;
+                let known = ledger.device(*device).filter(|_| live);
+                known.map(|device| device.keys.sealing.clone())
+            });
+            let Some(sealing) = sealing else { continue };
+            let to = (*device, sealing.as_slice());
+            match seal_roster_key(key, generation, network, to, by) {
+                Ok(sealed) => {
+                    let name = SealedName::RosterKey {
+                        generation: generation.number,
+                        device: *device,
+                    };
+                    shelf.push((name, sealed.into()));
+                }
+                // One bad key in the ledger must not keep the rest from theirs.
+                Err(RosterError::Key) => tracing::warn!(?device, "no sealing key"),
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Ok(shelf)
+    }
+
+    fn sealed_under(&self, profiles: &[Digest], key: &RosterKey) -> Result<Shelf, Error> {
+        let network = self.identity.network();
+        let known = profiles.iter().filter_map(|hash| self.roster.get(hash));
+        known
+            .map(|profile: &SaltedProfile| {
+                let sealed = profile
+                    .seal(key, network, &SystemRandom::new())
+                    .map_err(failed)?;
+                Ok((SealedName::Profile(profile.hash()), sealed.into()))
+            })
+            .collect()
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Io, error.to_string())
+}

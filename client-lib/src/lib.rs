@@ -28,11 +28,11 @@ mod transfer;
 
 pub use audit::{Audit, AuditProgress, AuditedChannel, Compared, Wrong};
 pub use client::{
-    Admission, Audience, BoardKeyFile, BoardPerson, Builder, ChannelChange, ChannelInfo,
-    CleanBreakCertificate, Client, Consumer, CustodyRecord, DeviceInfo, Events, Founding, Holder,
-    Joining, LinkCode, Linking, MemberInfo, Message, NewBoard, NewChannel, Notice, Original,
-    Outgoing, PendingAdmission, PendingLink, Person, PolicyChange, Presence, Receipt, Receipts,
-    RequestFile, Requested, RootChange, SendFile, Signatory, Stated, Status,
+    Admission, Audience, AudienceChange, BoardKeyFile, BoardPerson, Builder, ChannelChange,
+    ChannelInfo, CleanBreakCertificate, Client, Consumer, CustodyRecord, DeviceInfo, Events,
+    Founding, Holder, Joining, LinkCode, Linking, MemberInfo, Message, NewBoard, NewChannel,
+    Notice, Original, Outgoing, PendingAdmission, PendingLink, Person, PolicyChange, Presence,
+    Receipt, Receipts, RequestFile, Requested, RootChange, SendFile, Signatory, Stated, Status,
 };
 pub use client::{Beat, HeartbeatKeyFile, HeartbeatMachine, Note};
 pub use engine::{AlarmKind, DeviceChange, DeviceNews, Event};

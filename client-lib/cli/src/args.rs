@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use plenary_client::{
     Capacity, EntryRule, Label,
-    ids::{InvitationId, MemberId, UnixMillis},
+    ids::{Digest, InvitationId, MemberId, UnixMillis},
 };
 
 use crate::{exit::CODES, output::Color, time};
@@ -119,6 +119,11 @@ pub(crate) enum Command {
     /// What the Board said: the whole ledger in words, or what is new in it.
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Who reads what is sent to a channel: persons, States and bodies, observers, experts.
+    #[command(
+        after_help = "Exit code and --json: as everywhere; `digest` is for `send --audience`."
+    )]
+    Audience(AudienceArgs),
     /// The channels of the network.
     Channels,
     /// Enter a channel.
@@ -454,6 +459,19 @@ pub(crate) struct MarkArgs {
     /// Queue and return; it goes out with the next connection.
     #[arg(long)]
     pub(crate) no_wait: bool,
+    #[command(flatten)]
+    pub(crate) audience: ReaderArgs,
+}
+
+/// Who must, or may, read it.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ReaderArgs {
+    /// Do not ask, on a terminal, whether to send to an audience that is new or has changed.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Send to exactly these readers, or not at all: a digest that `plenary audience` gave.
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) audience: Option<Digest>,
 }
 
 #[derive(Debug, Args)]
@@ -463,8 +481,10 @@ Examples:
   plenary send encryption --label TLP:RED < note.txt
   git log -5 | plenary send metaverse --markdown -
 
-Waits until the message is in the channel's log and read back from there. On a terminal it says
-first who will read it. Of a text from standard input, one line end at the end is left out. A text
+Waits until the message is in the channel's log and read back from there. Before a channel's first
+message, and whenever the audience changed since this device's last one there, it says who will
+read it; on a terminal it asks. A script sends without being asked; with --audience DIGEST (of
+`plenary audience`) it sends to exactly these readers or ends with exit code 5. Of a text from standard input, one line end at the end is left out. A text
 too long for a message, from some 60,000 bytes, goes as a file by itself.")]
 pub(crate) struct SendArgs {
     /// Name, or beginning of the id.
@@ -581,6 +601,8 @@ pub(crate) struct SendFileArgs {
     /// They carry malware: evidence, not to be opened by accident.
     #[arg(long)]
     pub(crate) malware: bool,
+    #[command(flatten)]
+    pub(crate) audience: ReaderArgs,
 }
 
 #[derive(Debug, Args)]
@@ -677,4 +699,11 @@ mod tests {
         }
         walk(&Cli::command());
     }
+}
+
+/// A channel's readers.
+#[derive(Debug, Args)]
+pub(crate) struct AudienceArgs {
+    /// Name, or beginning of the id.
+    pub(crate) channel: String,
 }

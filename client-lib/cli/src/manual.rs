@@ -19,6 +19,8 @@
 //! | `board sign` | `signature`, `member`, `statements` (how many) |
 //! | `board submit` | `ledger` (its length), `hash` |
 //! | `members` | `member`, `name`, `state`, `languages`, `expertise`, `capacity`, `standing`, `board`, `self`, `devices` (`device`, `standing`) |
+//! | `audience` | `channel`, `digest`, `persons`, `states`, `observers`, `experts`, `members` (`member`, `name`, `state`), `change` (`first`, `same` or `changed`), `joined`, `left` |
+//! | `board clean-break` | `file`, `network`, `issuer`, `issued`, `ledger`, `member`, `statement` (`seq`, `hash`), `since`, `complete`, `gone` (`channel`, `device`, `entered`, `last_record`, `epoch`, `removal`, `hash`, `time`, `by`, `ledger`, `signed`), `pending`, `unexamined`, `exposure` (`channel`, `after`, `through`, `whole`, `messages`, `items`) |
 //! | `channels` | `channel`, `name`, `purpose`, `rule`, `ceiling`, `owner`, `presence`, `why`, `with`, `head`, `queued`, `missing` (pairs of numbers: what lies between was missed) |
 //! | `enter` | `channel`, `name`, `presence` |
 //! | `direct` | `channel` |

@@ -41,7 +41,7 @@ pub use heartbeat::{Beat, HeartbeatKeyFile, HeartbeatMachine, Note};
 pub use items::SendFile;
 pub use ledger::{Notice, Signatory};
 pub use link::{LinkCode, Linking, PendingLink};
-pub use people::{Audience, MemberInfo};
+pub use people::{Audience, AudienceChange, MemberInfo};
 pub use profile::{Admission, BoardPerson, Founding, Joining, Person};
 
 use crate::{

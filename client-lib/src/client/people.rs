@@ -1,7 +1,7 @@
 //! Members: who they are, and who reads a channel.
 
 use plenary_certs::ledger::{Capacity, Standing};
-use plenary_proto::ids::{ChannelId, DeviceId, MemberId, UnixMillis};
+use plenary_proto::ids::{ChannelId, DeviceId, Digest, MemberId, UnixMillis};
 
 use super::{Client, profile::Person};
 use crate::{
@@ -43,6 +43,25 @@ pub struct Audience {
     pub observers: usize,
     /// How many are experts.
     pub experts: usize,
+    /// Names these members in these capacities: another digest, another audience.
+    pub digest: Digest,
+}
+
+/// How an audience differs from the one that this device last spoke to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AudienceChange {
+    /// This device said nothing there so far.
+    First,
+    /// It does not.
+    Same,
+    /// It does.
+    Changed {
+        /// Who reads now and did not.
+        joined: Vec<MemberId>,
+        /// Who did and does no more.
+        left: Vec<MemberId>,
+    },
 }
 
 impl Client {
@@ -112,6 +131,7 @@ impl Client {
                         .count()
                 };
                 Ok(Audience {
+                    digest: digest(&members),
                     states: states.len(),
                     observers: count(Capacity::Observer),
                     experts: count(Capacity::Expert),
@@ -120,6 +140,83 @@ impl Client {
             })
             .await
     }
+}
+
+impl Client {
+    /// How a channel's audience differs from the one that this device last spoke to there: see
+    /// [`Client::audience_shown`].
+    pub async fn audience_change(
+        &self,
+        channel: ChannelId,
+        audience: &Audience,
+    ) -> Result<AudienceChange, Error> {
+        let now = audience.clone();
+        self.driver
+            .run(move |engine, _| {
+                let Some(known) = engine.store().meta(&spoken_to(channel))? else {
+                    return Ok(AudienceChange::First);
+                };
+                if *known == people(&now.members) {
+                    return Ok(AudienceChange::Same);
+                }
+                let before: Vec<MemberId> = known
+                    .chunks_exact(MemberId::LEN + 1)
+                    .filter_map(|row| MemberId::try_from(&row[..MemberId::LEN]).ok())
+                    .collect();
+                let ids: Vec<_> = now.members.iter().map(|member| member.id).collect();
+                let missing = |from: &[MemberId], of: &[MemberId]| -> Vec<MemberId> {
+                    let all = of.iter().copied();
+                    all.filter(|id| !from.contains(id)).collect()
+                };
+                Ok(AudienceChange::Changed {
+                    joined: missing(&before, &ids),
+                    left: missing(&ids, &before),
+                })
+            })
+            .await
+    }
+
+    /// Remembers that this device speaks to this audience: whoever sends has seen it.
+    pub async fn audience_shown(
+        &self,
+        channel: ChannelId,
+        audience: &Audience,
+    ) -> Result<(), Error> {
+        let people = people(&audience.members);
+        self.driver
+            .run(move |engine, _| engine.store().put_meta(&spoken_to(channel), &people))
+            .await
+    }
+}
+
+fn spoken_to(channel: ChannelId) -> String {
+    format!("audience:{channel}")
+}
+
+/// Members with their capacities, in the order of their ids: a further device changes nothing.
+fn people(members: &[MemberInfo]) -> Vec<u8> {
+    let mut rows: Vec<_> = members
+        .iter()
+        .map(|member| {
+            let capacity = match member.capacity {
+                None => 0,
+                Some(Capacity::Member) => 1,
+                Some(Capacity::Expert) => 2,
+                Some(Capacity::Observer) => 3,
+            };
+            [&member.id.0[..], &[capacity]].concat()
+        })
+        .collect();
+    rows.sort_unstable();
+    rows.concat()
+}
+
+fn digest(members: &[MemberInfo]) -> Digest {
+    let mut input = b"plenary audience v1\0".to_vec();
+    input.extend(people(members));
+    let mut digest = [0; 32];
+    digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, &input).as_ref());
+    Digest(digest)
 }
 
 fn info(engine: &Engine, id: MemberId, now: UnixMillis) -> Option<MemberInfo> {
@@ -149,4 +246,42 @@ fn info(engine: &Engine, id: MemberId, now: UnixMillis) -> Option<MemberInfo> {
                 .collect(),
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(n: u8, capacity: Capacity, devices: u8) -> MemberInfo {
+        MemberInfo {
+            id: MemberId([n; 16]),
+            person: None,
+            capacity: Some(capacity),
+            standing: Standing::Live,
+            board: false,
+            devices: (0..devices)
+                .map(|one| (DeviceId([one; 16]), Standing::Live))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn persons_and_their_capacities_make_an_audience_devices_do_not() {
+        let two = [
+            member(1, Capacity::Member, 1),
+            member(2, Capacity::Member, 1),
+        ];
+        let same = [
+            member(2, Capacity::Member, 3),
+            member(1, Capacity::Member, 1),
+        ];
+        assert_eq!(digest(&two), digest(&same));
+        let observer = [
+            member(1, Capacity::Member, 1),
+            member(2, Capacity::Observer, 1),
+        ];
+        for other in [&observer[..], &two[..1], &[]] {
+            assert_ne!(digest(&two), digest(other));
+        }
+    }
 }

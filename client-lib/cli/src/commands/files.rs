@@ -12,9 +12,10 @@ use plenary_client::{
 use serde_json::json;
 
 use super::{
+    audience::{before_sending, sent_to},
     custody::told,
     find::find,
-    send::{allowed, audience, delivered},
+    send::{allowed, delivered},
 };
 use crate::{
     args::{GetArgs, SendFileArgs},
@@ -30,7 +31,7 @@ pub(super) async fn send(context: &Context, args: SendFileArgs) -> Result<(), Fa
     let session = context.session(Need::Online).await?;
     let channel = session.client.channel(&args.channel).await?;
     allowed(&channel, args.label)?;
-    audience(context, &session.client, &channel).await?;
+    let readers = before_sending(context, &session.client, &channel, &args.audience).await?;
     for path in &args.files {
         let mut file = SendFile::new(path).media_type(&args.media_type);
         if args.malware {
@@ -39,6 +40,7 @@ pub(super) async fn send(context: &Context, args: SendFileArgs) -> Result<(), Fa
         let thread = args.thread.as_deref();
         let file = marked(file, channel.id, args.label, thread);
         hand_over(context, &session.client, channel.id, path, file).await?;
+        sent_to(&session.client, &channel, readers.as_ref()).await?;
     }
     told(context, &session.client).await?;
     session.finish().await

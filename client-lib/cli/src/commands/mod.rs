@@ -1,6 +1,7 @@
 //! One file a group of commands.
 
 mod alarms;
+mod audience;
 mod audit;
 mod board;
 mod channels;
@@ -32,6 +33,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Requests(args) => requests::run(context, &args).await,
         Command::Members(args) => people::members(context, &args).await,
         Command::Ledger(command) => ledger::run(context, &command).await,
+        Command::Audience(args) => audience::run(context, &args).await,
         Command::Channels => channels::list(context).await,
         Command::Enter(args) => channels::enter(context, &args).await,
         Command::Direct(args) => channels::direct(context, &args).await,

@@ -10,8 +10,9 @@ use plenary_client::{
 use serde_json::json;
 
 use super::{
+    audience::{before_sending, sent_to},
     find::find,
-    show::{channel_name, count},
+    show::channel_name,
 };
 use crate::{
     args::{MarkArgs, ReplyArgs, SendArgs},
@@ -93,31 +94,6 @@ pub(super) fn allowed(channel: &ChannelInfo, label: Option<Label>) -> Result<(),
     }
 }
 
-/// Says who will read what is sent, to whoever watches.
-pub(super) async fn audience(
-    context: &Context,
-    client: &Client,
-    channel: &ChannelInfo,
-) -> Result<(), Failure> {
-    if !context.out.is_watched() {
-        return Ok(());
-    }
-    let audience = client.audience(channel.id).await?;
-    let ceiling = channel
-        .ceiling
-        .map(|ceiling| format!("; up to {ceiling}"))
-        .unwrap_or_default();
-    context.out.note(&format!(
-        "{}: read by {} from {}, among them {} and {}{ceiling}.",
-        channel_name(channel),
-        count(audience.members.len(), "person", "persons"),
-        count(audience.states, "State or body", "States and bodies"),
-        count(audience.observers, "observer", "observers"),
-        count(audience.experts, "expert", "experts"),
-    ));
-    Ok(())
-}
-
 async fn open(context: &Context, marks: &MarkArgs) -> Result<Session, Failure> {
     // Without the server the message waits in the outbox: being online is not asked for.
     let need = if marks.no_wait {
@@ -141,8 +117,9 @@ async fn dispatch(
     marks: &MarkArgs,
 ) -> Result<(), Failure> {
     let draft = labelled(draft, channel, marks.label)?;
-    audience(context, &session.client, channel).await?;
+    let readers = before_sending(context, &session.client, channel, &marks.audience).await?;
     let outgoing = put(context, &session.client, channel.id, draft).await?;
+    sent_to(&session.client, channel, readers.as_ref()).await?;
     let stay = marks.no_wait || context.global.offline;
     let seq = if stay {
         None

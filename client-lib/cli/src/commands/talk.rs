@@ -9,14 +9,15 @@ use plenary_client::{
 };
 
 use super::{
+    audience::{before_sending, sent_to, tell},
     custody::heard,
     files::{fetch, hand_over, marked},
     ledger,
-    send::{allowed, answer, audience, delivered, in_thread, labelled, put},
+    send::{allowed, answer, delivered, in_thread, labelled, put},
     tail::{Reader, Wanted},
 };
 use crate::{
-    args::TalkArgs,
+    args::{ReaderArgs, TalkArgs},
     exit::Failure,
     session::{Context, Need},
 };
@@ -52,7 +53,7 @@ pub(super) async fn run(context: &Context, args: TalkArgs) -> Result<(), Failure
     let shown = std::slice::from_ref(&channel);
     let mut reader = Reader::new(client.clone(), context.out, shown, Wanted::default());
     reader.history(args.lines).await?;
-    audience(context, &client, &channel).await?;
+    tell(context, &client, &channel).await?;
     let commands = std::io::stdin().is_terminal();
     let told = client.status().await?.ledger;
     let mut lines = typed::lines();
@@ -151,7 +152,7 @@ impl Talk<'_> {
                 allowed(&self.channel, label)?;
                 self.label = label;
             }
-            Typed::Who => audience(self.context, client, &self.channel).await?,
+            Typed::Who => tell(self.context, client, &self.channel).await?,
             Typed::Help => self.context.out.note(HELP),
         }
         Ok(())
@@ -159,7 +160,14 @@ impl Talk<'_> {
 
     async fn send(&mut self, draft: Draft) -> Result<(), Failure> {
         let draft = labelled(draft, &self.channel, self.label)?;
+        // The line is typed: it is said, not asked for.
+        let readers = ReaderArgs {
+            yes: true,
+            audience: None,
+        };
+        let readers = before_sending(self.context, &self.client, &self.channel, &readers).await?;
         let sent = put(self.context, &self.client, self.channel.id, draft).await?;
+        sent_to(&self.client, &self.channel, readers.as_ref()).await?;
         self.last = Some(sent);
         Ok(())
     }

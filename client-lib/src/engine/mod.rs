@@ -32,6 +32,8 @@ mod outgoing;
 mod reading;
 mod roster;
 mod rotation;
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) mod staged;
 mod sync;
 mod upkeep;
 mod view;

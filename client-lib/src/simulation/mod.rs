@@ -25,12 +25,14 @@ mod keys;
 mod line;
 mod linking;
 mod queues;
+mod rekey;
 mod running;
 mod wire;
 mod world;
 
 pub use dice::Dice;
 pub use keys::MemberKeys;
+pub use rekey::{Rekey, Rekeyed};
 pub use wire::{Passing, Wire};
 pub use world::{Party, World, recovery_keys};
 

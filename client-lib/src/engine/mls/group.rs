@@ -111,6 +111,12 @@ impl Group {
             .read(|ledger| entry(&context, ledger, ledger.head().seq))?)
     }
 
+    /// The ratchet tree.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn tree(&self) -> Result<Vec<u8>, GroupError> {
+        Ok(self.group.export_tree().to_bytes()?)
+    }
+
     /// Every device in it.
     pub(crate) fn devices(&self) -> Vec<DeviceId> {
         self.group

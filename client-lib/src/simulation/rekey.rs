@@ -1,0 +1,222 @@
+//! What one revocation costs a client that is in many channels.
+
+use std::time::{Duration, Instant};
+
+use plenary_certs::{
+    ledger::{
+        Admit, Body, Capacity, ChannelBody, DeviceBody, DeviceKeys, EntryRule, Ledger, Person,
+        Policy, Reason, Recovery, Revoke, Root, SignedStatement, Statement, Target, Thresholds,
+        Voucher, found, sign_as_board,
+    },
+    mls::judge::LedgerHandle,
+    signing::SigningKey,
+};
+use plenary_proto::{
+    ids::{ChannelId, DeviceId, Digest, MemberId, NetworkId, UnixMillis},
+    label::Label,
+};
+
+use super::{Dice, passphrase};
+use crate::{
+    engine::{Engine, staged::filled},
+    store::{Store, identity::Identity},
+};
+
+const NETWORK: NetworkId = NetworkId([7; 16]);
+const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+/// One engine in some groups of many devices, each of a member of its own.
+pub struct Rekey {
+    _folder: tempfile::TempDir,
+    engine: Engine,
+    ledger: Ledger,
+    board: Vec<SigningKey>,
+    channels: Vec<ChannelId>,
+}
+
+/// What it took.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rekeyed {
+    /// Verifying and storing the statement.
+    pub statement: Duration,
+    /// Making the removing commits and storing them, over all groups.
+    pub commits: Duration,
+    /// Taking them from the log and storing the groups, over all groups.
+    pub returns: Duration,
+    /// Bytes of all commits.
+    pub bytes: usize,
+}
+
+impl Rekey {
+    /// A world of `devices` devices, all of them in each of `groups` channels, their trees filled.
+    pub fn new(devices: usize, groups: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let dice = Dice::new(1);
+        let board = vec![dice.key(), dice.key(), dice.key()];
+        let channels: Vec<_> = (0..groups)
+            .map(|index| ChannelId((1000 + index as u128).to_be_bytes()))
+            .collect();
+        let all: Vec<_> = (0..devices).map(|index| party(&dice, index)).collect();
+        let (root1, statements) = founding(&board, &all, &channels);
+        let mut ledger = Ledger::new(NETWORK, root1);
+        let signed: Vec<bytes::Bytes> = statements
+            .iter()
+            .map(|statement| sign(&board, statement))
+            .collect();
+        for one in &signed {
+            ledger.append(one).unwrap();
+        }
+        // The last one to enter is the one that is measured.
+        let (own, others) = all.split_last().unwrap();
+        let store = Store::create_cheaply(&folder.path().join("own"), &passphrase()).unwrap();
+        let mut own = own.clone();
+        own.root1 = root1.0;
+        store.put_identity(&own).unwrap();
+        let mut engine = Engine::open(store, Box::new(dice.split(9))).unwrap();
+        engine.append_statements(&signed).unwrap();
+        let scratch = Store::create_cheaply(&folder.path().join("rest"), &passphrase()).unwrap();
+        let handle = LedgerHandle::new(ledger.clone());
+        for channel in &channels {
+            let keys: Vec<_> = others
+                .iter()
+                .map(|one| (one.device(), one.mls_key().unwrap()))
+                .collect();
+            let open = filled(&scratch, &handle, *channel, &keys, NOW).unwrap();
+            engine.stage(NOW, *channel, &open).unwrap();
+        }
+        Self {
+            _folder: folder,
+            engine,
+            ledger,
+            board,
+            channels,
+        }
+    }
+
+    /// Revokes member `index`, and does what its client does until no channel holds it.
+    pub fn revoke(&mut self, index: usize) -> Rekeyed {
+        let body = Body::Revoke(Revoke {
+            target: Target::Member(member(index)),
+            reason: Reason::Lost,
+        });
+        let statement = self.ledger.draft(body, NOW);
+        let signed = sign(&self.board, &statement);
+        self.ledger.append(&signed).unwrap();
+        for channel in &self.channels {
+            self.engine.warm(*channel).unwrap();
+        }
+        let mut took = Rekeyed::default();
+        let start = Instant::now();
+        self.engine.append_statements(&[signed]).unwrap();
+        took.statement = start.elapsed();
+        let start = Instant::now();
+        for channel in &self.channels {
+            took.bytes += self.engine.stage_removal(NOW, *channel).unwrap();
+        }
+        took.commits = start.elapsed();
+        let start = Instant::now();
+        for channel in &self.channels {
+            self.engine.stage_return(NOW, *channel).unwrap();
+        }
+        took.returns = start.elapsed();
+        for channel in &self.channels {
+            let inside = self.engine.devices_in(*channel).unwrap();
+            assert!(!inside.contains(&device(index)), "still in {channel}");
+        }
+        took
+    }
+}
+
+fn member(index: usize) -> MemberId {
+    MemberId((1 + index as u128).to_be_bytes())
+}
+
+fn device(index: usize) -> DeviceId {
+    DeviceId((0x1_0000 + index as u128).to_be_bytes())
+}
+
+fn party(dice: &Dice, index: usize) -> Identity {
+    Identity {
+        address: "localhost:1".to_owned(),
+        ca_pin: [0; 32],
+        network: NETWORK.0,
+        root1: [0; 32],
+        member: member(index).0,
+        device: device(index).0,
+        authentication: dice.bytes(),
+        mls: dice.bytes(),
+        custody: dice.bytes(),
+        // Nothing is sealed to anybody here.
+        sealing: vec![1; 32],
+        sealing_public: vec![1; 32],
+        invitation: None,
+    }
+}
+
+fn sign(board: &[SigningKey], statement: &Statement) -> bytes::Bytes {
+    let bytes = statement.encode();
+    let signatures = board[..2].iter().map(|key| sign_as_board(&bytes, key));
+    SignedStatement::new(bytes.clone(), signatures.collect())
+        .encode()
+        .into()
+}
+
+fn founding(
+    board: &[SigningKey],
+    all: &[Identity],
+    channels: &[ChannelId],
+) -> (Digest, Vec<Statement>) {
+    let root = Root {
+        board: (0..)
+            .map(member)
+            .zip(board)
+            .map(|(member, key)| Person {
+                member,
+                key: key.public(),
+            })
+            .collect(),
+        thresholds: Thresholds::for_board(3),
+        heartbeat: vec![],
+        recovery: Recovery::default(),
+    };
+    let mut rest = vec![Body::Policy(Policy::default())];
+    for one in all {
+        rest.push(Body::Admit(Admit {
+            member: one.member(),
+            capacity: Capacity::Member,
+            ends: None,
+            profile: Digest(one.authentication),
+        }));
+        let keys: DeviceKeys = one.device_keys().unwrap();
+        rest.push(Body::Device(DeviceBody {
+            device: one.device(),
+            member: one.member(),
+            voucher: Voucher::Board,
+            keys,
+        }));
+    }
+    for channel in channels {
+        rest.push(Body::Channel(ChannelBody {
+            channel: *channel,
+            rule: EntryRule::Open,
+            ceiling: Label::Amber,
+            owner: member(0),
+            profile: Digest([1; 32]),
+        }));
+    }
+    found(NETWORK, root, rest, NOW)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_group_is_without_the_revoked_one() {
+        let mut rekey = Rekey::new(6, 3);
+        for index in [2, 4] {
+            let took = rekey.revoke(index);
+            assert!(took.bytes > 0);
+        }
+    }
+}

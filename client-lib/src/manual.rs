@@ -27,7 +27,7 @@
 //! **Trees apart.** A group's state is written at each message, its tree only when the epoch moved:
 //! with 1,000 hybrid devices that is 28 KB instead of 2.8 MB.
 //!
-//! **What convicts is kept.** Each record's entry hash (33 bytes a record with its share of the block's
+//! **What convicts is kept.** Each record's entry hash (37 bytes a record with its share of the block's
 //! row, measured) and, for every 256 records and at the end, the server's signed head. A signature
 //! commits the server to all before it, so a head here and a head there convict it with the entry
 //! hashes between them: no record is shown to anybody. Pushes carry no signature; after 64 of them, or

@@ -258,6 +258,8 @@ mod tests {
             person: None,
             capacity: Some(capacity),
             standing: Standing::Live,
+            ends: None,
+            revalidate_by: None,
             board: false,
             devices: (0..devices)
                 .map(|one| (DeviceId([one; 16]), Standing::Live))

@@ -100,6 +100,13 @@
 //! may be away for a week. In a channel by GRANT the same follows from the GRANT, so that one taken
 //! back ends it.
 //!
+//! **A proof of misuse carries the ROOTs only** (about a device also its member's statements): the two
+//! statements are held against who could sign them, not against where they would have fitted. So it
+//! stays small, and is checked with the hash of ROOT 1 alone.
+//!
+//! **Old heartbeats are good.** Whether a heartbeat still vouches is a question of today; that it
+//! vouched for a head then, stays true, and is what a lapsed client falls back to.
+//!
 //! # Names
 //!
 //! **Roster keys are signed by their sender.** HPKE in base mode says nothing of who sealed. The

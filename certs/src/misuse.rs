@@ -3,19 +3,19 @@
 //! A ledger holds one of them at most; somebody who was shown the other one holds the proof. It
 //! stands for itself: with the ROOTs that led there it is checked against the hash of ROOT 1 alone.
 
+use std::fmt;
+
 use plenary_proto::{
     ids::{Digest, LedgerSeq, NetworkId},
     limits,
 };
 
 use crate::{
-    board::{Facts, describe},
+    board::{Facts, NoFacts, describe},
     cbor::{self, Bytes, CborError, cbor_struct},
     ledger::{Body, EntryRule, Kind, Ledger, LedgerError, Statement, Subject},
-    text::{self, TextError},
+    proof,
 };
-
-const HEADER: &str = "plenary proof of misuse v1";
 
 /// Statements that a proof may need before the two: the ROOTs, the devices of one member.
 const CONTEXT: usize = 1_024;
@@ -65,8 +65,6 @@ pub enum Stricter {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum MisuseError {
-    #[error(transparent)]
-    Text(#[from] TextError),
     #[error("malformed proof: {0}")]
     Malformed(#[from] CborError),
     #[error("a proof with {0} statements before the two, more than any needs")]
@@ -136,22 +134,25 @@ impl Misuse {
         &self.second.0
     }
 
-    /// The text of a file.
-    pub fn to_text(&self) -> String {
-        text::print(HEADER, &cbor::encode(self))
+    /// The proof as a file that [`crate::proof::verify`] takes.
+    pub fn to_file(&self) -> Vec<u8> {
+        proof::pack_misuse(cbor::encode(self))
     }
 
-    /// Reads such a file. Nothing is verified here.
-    ///
-    /// # Errors
-    /// [`MisuseError::Text`], [`MisuseError::Malformed`].
-    pub fn parse(file: &str) -> Result<Self, MisuseError> {
-        Ok(cbor::decode(&text::parse(HEADER, file)?)?)
+    /// As [`Misuse::find`] has it, of its own file: to be verified against a known ROOT 1.
+    pub(crate) fn decode(body: &[u8], root1: Digest) -> Result<Self, MisuseError> {
+        let misuse: Self = cbor::decode(body)?;
+        Ok(Self { root1, ..misuse })
     }
+}
 
-    /// Whether a file begins as such a proof does.
-    pub fn is_named(file: &str) -> bool {
-        file.lines().next() == Some(HEADER)
+impl fmt::Display for Proven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "two different statements of one kind, subject and version"
+        )?;
+        f.write_str(&self.words(&NoFacts).join("\n"))
     }
 }
 
@@ -246,14 +247,17 @@ mod tests {
         };
         let other = conflicting(&mut board, grant(true), grant(false));
         let proof = Misuse::find(&board.ledger, &other).unwrap();
-        let proof = Misuse::parse(&proof.to_text()).unwrap();
         assert_eq!(proof.root1(), board.ledger.root1());
-        let proven = proof.verify().unwrap();
+        let proven = match crate::proof::verify(&proof.to_file(), board.ledger.root1()) {
+            Ok(crate::proof::Proven::Misuse(proven)) => proven,
+            other => panic!("{other:?}"),
+        };
+        let elsewhere = crate::proof::verify(&proof.to_file(), Digest([1; 32]));
+        assert!(elsewhere.is_err(), "{elsewhere:?}");
         assert_eq!(proven.first.body, grant(true));
         assert_eq!(proven.second.body, grant(false));
         assert_eq!(proven.stricter(), Stricter::Second);
         assert!(proven.words(&crate::board::NoFacts)[2].starts_with("The second"));
-        assert!(Misuse::is_named(&proof.to_text()));
         // Only the two ROOTs are needed for it.
         assert_eq!(proof.context.len(), 2);
     }

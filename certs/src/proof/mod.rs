@@ -25,6 +25,7 @@ pub use view::{ChannelView, Contradiction, Piece, View};
 use crate::{
     cbor::{self, Bytes, CborError, cbor_struct},
     ledger::LedgerError,
+    misuse::{self, MisuseError},
 };
 
 /// Bytes of a proof file that are read at all.
@@ -34,6 +35,7 @@ const MAGIC: &str = "plenary proof";
 const VERSION: u8 = 1;
 const TWO_LOGS: u8 = 1;
 const CLEAN_BREAK: u8 = 10;
+const MISUSE: u8 = 2;
 
 struct File {
     magic: String,
@@ -57,6 +59,8 @@ pub enum Proven {
     TwoLogs(two_logs::Proven),
     /// Since a statement of the Board somebody is out of these channels.
     CleanBreak(Box<clean_break::Proven>),
+    /// Enough of the Board, or a device, signed two different statements in one place.
+    Misuse(Box<misuse::Proven>),
 }
 
 impl Proven {
@@ -65,6 +69,7 @@ impl Proven {
         match self {
             Self::TwoLogs(_) => "two-logs",
             Self::CleanBreak(_) => "clean-break",
+            Self::Misuse(_) => "misuse",
         }
     }
 }
@@ -74,6 +79,7 @@ impl fmt::Display for Proven {
         match self {
             Self::TwoLogs(proven) => proven.fmt(f),
             Self::CleanBreak(proven) => proven.fmt(f),
+            Self::Misuse(proven) => proven.fmt(f),
         }
     }
 }
@@ -111,6 +117,13 @@ pub enum ProofError {
     OneLog,
     #[error("the certificate of a clean break does not hold: {0}")]
     CleanBreak(&'static str),
+    #[error(transparent)]
+    Misuse(#[from] MisuseError),
+}
+
+/// The file of a proof of misuse.
+pub(crate) fn pack_misuse(body: Vec<u8>) -> Vec<u8> {
+    pack(MISUSE, body)
 }
 
 fn pack(kind: u8, body: Vec<u8>) -> Vec<u8> {
@@ -147,6 +160,9 @@ pub fn verify(file: &[u8], root1: Digest) -> Result<Proven, ProofError> {
         TWO_LOGS => two_logs::verify(&file.body.0, root1).map(Proven::TwoLogs),
         CLEAN_BREAK => clean_break::verify(&file.body.0, root1)
             .map(|proven| Proven::CleanBreak(Box::new(proven))),
+        MISUSE => Ok(Proven::Misuse(Box::new(
+            misuse::Misuse::decode(&file.body.0, root1)?.verify()?,
+        ))),
         other => Err(ProofError::Kind(other)),
     }
 }

@@ -34,8 +34,9 @@ pub use client::{
     Notice, Original, Outgoing, PendingAdmission, PendingLink, Person, PolicyChange, Presence,
     Receipt, Receipts, RequestFile, Requested, RootChange, SendFile, Signatory, Stated, Status,
 };
-pub use client::{Beat, HeartbeatKeyFile, HeartbeatMachine, Note};
+pub use client::{Beat, Checked, HeartbeatKeyFile, HeartbeatMachine, Note};
 pub use engine::{AlarmKind, DeviceChange, DeviceNews, Event};
+pub use engine::{Aside, ClockTrouble, Recovery};
 pub use error::{Error, ErrorKind};
 pub use plenary_certs::proof::{ProofError, Proven, is_proof, verify as verify_proof};
 pub use plenary_certs::{

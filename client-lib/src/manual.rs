@@ -83,6 +83,47 @@
 //! acknowledged is not sent again to a group that still holds the revoked leaf: the removal comes
 //! first, then it is sealed for the epoch after.
 //!
+//! **Heartbeats govern what a client seals, never what it accepts.** A commit is valid or not by the
+//! ledger prefix and the time that it names: the same for everybody, now and in ten years, heartbeat
+//! or not. If a lapse made clients refuse commits, those that had the last heartbeat and those that
+//! had not would part, and the server could part them at will. So a commit that brings in somebody
+//! admitted during a lapse is processed like any other, and then nothing is sealed to that group. The
+//! rule (`engine/horizon.rs`): while nobody vouches, a device is sealed to, added to a channel or
+//! handed names only if it was live at the last heartbeat's head and is live by the newest ledger. That
+//! is a function of ledger, heartbeat and clock, with no memory of when a statement arrived, and it
+//! leaves revocations their full force: less is sealed, never more. RESUME and a later end of an
+//! admission count as admissions, for they let somebody in.
+//!
+//! **Before the first heartbeat** the ROOT that brought the heartbeat keys in stands for it: the Board
+//! signed it with its time, so the server cannot make it younger. Another ROOT with other keys starts
+//! the 72 hours anew and ends the word of the old key. Where ROOT names none, there are no rules.
+//!
+//! **What is held back keeps its place.** A TLP:RED message that waits for a heartbeat is not overtaken
+//! by what was written after it: a sender's order is part of what is promised. The reason is in the
+//! channel's list, in an event, and in what `send` prints.
+//!
+//! **The heartbeat's machine submits what it is given**, and only then complains. A statement that enough
+//! of the Board have signed is the Board's will, whoever's line was down; and a server that was handed
+//! it cannot say that it never came. It connects as a device of a member, because the server lets in
+//! nobody else, and a heartbeat key that could also log in would be able to do something else. A
+//! statement that the ledger can no longer take (another ROOT, another version) is told once and set
+//! aside: the Board signs again what it still wants.
+//!
+//! **Two words of the Board in one place** are kept with their proof, and the stricter counts for what
+//! this client seals until the Board has said a later version: an earlier end of an admission, a GRANT
+//! taken back, a shorter grace. Two DEVICE statements put that device aside, for its keys are
+//! uncertain; two ROOTs or SERVERs stop everything, for it is uncertain who says what.
+//!
+//! **A recovery counts after seven days of this device's own clock.** The ledger's seven days are
+//! between the statements' own times, and who holds the recovery role can back-date the first. So a
+//! device that sees the second step less than seven days after the first raises an alarm and relies on
+//! the ledger only up to there, by the same horizon, until a person confirms the new Board. Waiting is
+//! no confirmation: the old Board cannot object any more. New members are asked once.
+//!
+//! **Clocks.** Lapses and ends are judged by this machine's clock. The server says its own at each
+//! connection and may lie; colleagues' clocks are in their messages, against the server's time of the
+//! same record. So a client that is five minutes off says whose clock it likely is, and does nothing.
+//!
 //! **Names** come after the statements that name them (the shelf is filled once the statement
 //! counts), so the roster asks again after a few seconds for what is missing.
 //!

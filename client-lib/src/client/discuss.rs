@@ -124,6 +124,17 @@ impl Outgoing {
         self.id
     }
 
+    /// Why it waits although there is a connection, if it does: nobody vouches for the ledger.
+    pub async fn held(&self) -> Result<Option<String>, Error> {
+        let id = self.id;
+        let held = move |engine: &mut Engine, _| {
+            let row = engine.store().outgoing(id)?;
+            let reason = row.and_then(|row| engine.held(row.channel).map(str::to_owned));
+            Ok(reason)
+        };
+        self.client.driver.run(held).await
+    }
+
     /// Waits until it is in the channel's log and read back from there; returns its place.
     ///
     /// Errors: [`ErrorKind::Refused`] if it will not be sent.

@@ -1,5 +1,6 @@
 //! The handle that applications hold.
 
+mod aside;
 mod audit;
 mod board;
 mod clean_break;
@@ -40,12 +41,13 @@ pub use export::Original;
 pub use heartbeat::{Beat, HeartbeatKeyFile, HeartbeatMachine, Note};
 pub use items::SendFile;
 pub use ledger::{Notice, Signatory};
+pub use aside::Checked;
 pub use link::{LinkCode, Linking, PendingLink};
 pub use people::{Audience, AudienceChange, MemberInfo};
 pub use profile::{Admission, BoardPerson, Founding, Joining, Person};
 
 use crate::{
-    engine::{Engine, Event},
+    engine::{ClockTrouble, Engine, Event, Recovery},
     error::{Error, ErrorKind},
     net::driver::Driver,
     store::{Store, alarms::Alarm},
@@ -104,6 +106,10 @@ pub struct Status {
     pub freshness: Freshness,
     /// The newest heartbeat: when, and up to which statement it vouched for the ledger.
     pub heartbeat: Option<(UnixMillis, LedgerSeq)>,
+    /// A recovery of the Board that somebody should know of.
+    pub recovery: Option<Recovery>,
+    /// What is wrong with the clocks, as far as was heard since this client was opened.
+    pub clock: Option<ClockTrouble>,
     /// Messages waiting to be acknowledged by the server.
     pub queued: u64,
     /// Messages stored here.
@@ -150,6 +156,8 @@ impl Client {
                     caught_up: engine.is_caught_up(),
                     ledger: engine.ledger_seq(),
                     freshness: engine.freshness(now),
+                    recovery: engine.recovery(),
+                    clock: engine.clock_trouble(),
                     heartbeat: engine.heartbeat().map(|beat| (beat.time, beat.head.seq)),
                     queued: engine.store().queued(None)?,
                     messages: engine.store().message_count()?,

@@ -55,6 +55,10 @@ kinds! {
     LedgerWithheld = "ledger_withheld",
     /// A heartbeat that does not hold; passed over.
     InvalidHeartbeat = "invalid_heartbeat",
+    /// Enough people signed two different statements in one place; the stricter one counts here.
+    Misuse = "misuse",
+    /// The recovery role replaced the Board before this device had shown it for seven days; nobody let in since is sealed to.
+    EarlyRecovery = "early_recovery",
     /// A channel's head is not signed by the server's key; what came with it was not used.
     HeadSignature = "head_signature",
     /// A channel's log is shorter than what the server acknowledged; the channel stands still.

@@ -62,8 +62,17 @@ impl Beat {
 impl Engine {
     /// How long ago somebody vouched that this ledger is the newest.
     pub(crate) fn freshness(&self, now: UnixMillis) -> Freshness {
-        self.ledger
-            .read(|ledger| Freshness::of(ledger, self.beat.newest.as_ref(), now))
+        self.ledger.read(|ledger| {
+            let freshness = Freshness::of(ledger, self.beat.newest.as_ref(), now);
+            match (freshness, self.disputes.grace_days(ledger)) {
+                (Freshness::Lapsed { since, through, .. }, Some(days)) => Freshness::Lapsed {
+                    since,
+                    through,
+                    sends_until: since.plus(u64::from(days) * 24 * 3600 * 1000),
+                },
+                (freshness, _) => freshness,
+            }
+        })
     }
 
     /// The newest heartbeat.
@@ -181,12 +190,7 @@ impl Engine {
         if std::mem::take(&mut self.beat.told) {
             self.event(Event::Heartbeat(self.freshness(now)));
         }
-        for id in self.channel_ids() {
-            self.let_go(id);
-            self.look_again(id);
-            self.advance(now, id)?;
-        }
-        Ok(())
+        self.let_all_go(now)
     }
 
     /// Says once that nobody vouches for the ledger any more, and asks now and then.

@@ -21,21 +21,20 @@ use crate::{
 /// Before what is held back is looked at again, if nothing happens meanwhile.
 const LOOK_AGAIN_MS: u64 = 1_000;
 
-/// Up to where the ledger is relied on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Up to where the ledger is relied on, and whom not to rely on at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Horizon {
     own: DeviceId,
     through: Option<LedgerSeq>,
+    out: Vec<DeviceId>,
 }
 
 impl Horizon {
-    /// Whether a device that is live may also be relied on: it was live at the horizon. This device
-    /// itself always is.
+    /// Whether a device that is live may also be relied on: it was live at the horizon, and no
+    /// other word of the Board speaks against it. This device itself always is.
     pub(crate) fn accepts(&self, ledger: &Ledger, device: DeviceId, now: UnixMillis) -> bool {
-        device == self.own
-            || self
-                .through
-                .is_none_or(|through| ledger.standing(device, through, now) == Standing::Live)
+        let vouched = |through| ledger.standing(device, through, now) == Standing::Live;
+        device == self.own || (!self.out.contains(&device) && self.through.is_none_or(vouched))
     }
 }
 
@@ -49,13 +48,15 @@ pub(super) struct Held {
 impl Engine {
     /// Up to where the ledger is relied on now.
     pub(super) fn horizon(&self, now: UnixMillis) -> Horizon {
-        let through = match self.freshness(now) {
+        let vouched = match self.freshness(now) {
             Freshness::Lapsed { through, .. } => Some(through),
             Freshness::Unkept | Freshness::Fresh { .. } => None,
         };
+        let confirmed = self.recoveries.through();
         Horizon {
             own: self.device(),
-            through,
+            through: vouched.into_iter().chain(confirmed).min(),
+            out: self.ledger.read(|ledger| self.disputes.out(ledger, now)),
         }
     }
 
@@ -98,6 +99,15 @@ impl Engine {
         id: ChannelId,
         row: &OutboxRow,
     ) -> Result<Option<String>, Error> {
+        let disputed = self
+            .ledger
+            .read(|ledger| self.disputes.about_everything(ledger));
+        if let Some(kind) = disputed {
+            return Ok(Some(format!(
+                "the Board signed two different {kind} statements of one version, see `alarms`: waits \
+                 for its next one"
+            )));
+        }
         if let Freshness::Lapsed {
             since, sends_until, ..
         } = self.freshness(now)
@@ -122,10 +132,20 @@ impl Engine {
         let horizon = self.horizon(now);
         Ok(self.group(id)?.beyond(&horizon, now).map(|device| {
             format!(
-                "device {device} in the channel was admitted after the last heartbeat: waits for \
-                 the next one"
+                "device {device} in the channel came in after what is vouched for, or is disputed: \
+                 waits, see `status` and `alarms`"
             )
         }))
+    }
+
+    /// Everything that was held back is looked at again.
+    pub(super) fn let_all_go(&mut self, now: UnixMillis) -> Result<(), Error> {
+        for id in self.channel_ids() {
+            self.let_go(id);
+            self.look_again(id);
+            self.advance(now, id)?;
+        }
+        Ok(())
     }
 
     /// What was held back is looked at again.

@@ -19,6 +19,7 @@
 pub(crate) mod alarm;
 mod anew;
 mod clean_break;
+mod clock;
 mod custody;
 pub(crate) mod devices;
 mod entering;
@@ -27,9 +28,11 @@ mod heads;
 mod healing;
 mod heartbeat;
 mod horizon;
+pub(crate) mod misuse;
 pub(crate) mod mls;
 mod outgoing;
 mod reading;
+mod recovery;
 mod roster;
 mod rotation;
 #[cfg(any(test, feature = "simulation"))]
@@ -73,7 +76,10 @@ use mls::{Group, GroupError, Mls};
 use roster::Roster;
 
 pub use alarm::AlarmKind;
+pub use clock::ClockTrouble;
 pub use devices::{DeviceChange, DeviceNews};
+pub use misuse::Aside;
+pub use recovery::Recovery;
 
 /// A statement comes before the profile it names: after so long, ask again.
 const NAMES_AGAIN_MS: u64 = 3_000;
@@ -158,6 +164,10 @@ pub enum Event {
     AdmissionRequest,
     /// Nobody vouches any more that the ledger is the newest one, or somebody does again.
     Heartbeat(Freshness),
+    /// A recovery of the Board is under way, or waits to be confirmed. Once a day.
+    Recovery(Recovery),
+    /// This machine's clock and the server's are far apart.
+    Clock(ClockTrouble),
     /// What is queued in a channel waits.
     Held {
         /// Where.
@@ -305,6 +315,9 @@ pub(crate) struct Engine {
     clock: UnixMillis,
     roster: Roster,
     beat: heartbeat::Beat,
+    disputes: misuse::Disputes,
+    recoveries: recovery::Recoveries,
+    clocks: clock::Clocks,
     channels: BTreeMap<ChannelId, Channel>,
     online: bool,
     server: Option<Hello>,
@@ -342,6 +355,8 @@ impl Engine {
         }
         let roster = Roster::load(&store)?;
         let beat = heartbeat::Beat::load(&store)?;
+        let disputes = misuse::Disputes::load(&store, identity.root1())?;
+        let recoveries = recovery::Recoveries::load(&store)?;
         let mut engine = Self {
             store,
             identity,
@@ -352,6 +367,9 @@ impl Engine {
             clock: UnixMillis(0),
             roster,
             beat,
+            disputes,
+            recoveries,
+            clocks: clock::Clocks::default(),
             channels,
             online: false,
             server: None,
@@ -492,6 +510,7 @@ impl Engine {
             self.ask_names();
         }
         self.watch_heartbeat(now);
+        self.tell_recovery(now)?;
         self.watch_ends(now)?;
         self.watch_roster(now)?;
         for channel in self.channel_ids() {

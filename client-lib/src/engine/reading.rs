@@ -790,6 +790,7 @@ impl Engine {
                     ));
                 }
                 self.knows(row, (sender, record.seq), &data, step)?;
+                self.clocks.colleague(sender, data.time, record.time);
                 let envelope =
                     Envelope::open(&content).map_err(|error| message(error.to_string()))?;
                 let key = self

@@ -248,7 +248,8 @@ impl Engine {
     /// sealed to each of these devices that is live.
     ///
     /// Errors: [`ErrorKind::NotFound`] without a key, [`ErrorKind::Unavailable`] while a profile
-    /// would be sealed under a key that somebody revoked has.
+    /// would be sealed under a key that somebody revoked has, or a key to a device beyond the
+    /// [`horizon`](super::horizon).
     pub(crate) fn shelf(&self, devices: &[DeviceId], profiles: &[Digest]) -> Result<Shelf, Error> {
         let keys = self.store.roster_keys()?;
         let Some((generation, key)) = keys.first() else {
@@ -265,6 +266,20 @@ impl Engine {
             return Err(Error::new(
                 ErrorKind::Unavailable,
                 "the roster key is being replaced after a revocation: submit again in a minute",
+            ));
+        }
+        let horizon = self.horizon(self.clock);
+        let beyond = self.ledger.read(|ledger| {
+            let accepts = |device: &DeviceId| horizon.accepts(ledger, *device, self.clock);
+            devices.iter().copied().find(|device| !accepts(device))
+        });
+        if let Some(device) = beyond {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                format!(
+                    "what was stated is in force, but nobody vouches that the ledger is the newest: \
+                     device {device} is given names after the next heartbeat; do the same again then"
+                ),
             ));
         }
         let key = RosterKey::from_bytes(**key);
@@ -292,11 +307,13 @@ impl Engine {
         let network = self.identity.network();
         let signer = self.identity.authentication_key()?;
         let by = (self.device(), &signer);
+        let horizon = self.horizon(now);
         let mut shelf = Vec::with_capacity(devices.len());
         for device in devices {
             let sealing = self.ledger.read(|ledger| {
                 let live = ledger.standing(*device, ledger.head().seq, now) == Standing::Live;
-                let known = ledger.device(*device).filter(|_| live);
+                let relied_on = live && horizon.accepts(ledger, *device, now);
+                let known = ledger.device(*device).filter(|_| relied_on);
                 known.map(|device| device.keys.sealing.clone())
             });
             let Some(sealing) = sealing else { continue };

@@ -1,6 +1,6 @@
 //! From a fresh connection to online: the ledger first, then everything that depends on it.
 
-use plenary_certs::ledger::Standing;
+use plenary_certs::{ledger::Standing, misuse::Misuse};
 use plenary_proto::{
     ids::{ChannelId, LedgerSeq, UnixMillis},
     limits,
@@ -21,6 +21,8 @@ impl Engine {
     /// Authenticated: `hello` as the server said it, `key_packages` as left there.
     pub(crate) fn connected(&mut self, now: UnixMillis, hello: Hello, key_packages: u32) {
         self.clock = now;
+        self.clocks.server(hello.time, now);
+        self.tell_clock();
         self.key_packages = key_packages;
         if let Err((kind, what)) = self.check_hello(&hello) {
             self.distrust(kind, Error::new(ErrorKind::Trust, what));
@@ -34,6 +36,10 @@ impl Engine {
             self.out
                 .push_back(Output::Event(Event::Ledger(self.ledger_head())));
             self.waiting.clear();
+            if let Err(error) = self.look_for_recoveries(now) {
+                // Looked at again when the ledger moves; the store says what is wrong by then.
+                tracing::warn!(%error, "recoveries");
+            }
             self.go_online(now);
         }
     }
@@ -135,6 +141,7 @@ impl Engine {
             if error.kind() == ErrorKind::Store {
                 return Err(error);
             }
+            self.raise_misuse()?;
             self.distrust(AlarmKind::ForgedStatement, error);
             return Ok(());
         }
@@ -178,6 +185,10 @@ impl Engine {
                     .ledger
                     .write(|ledger| ledger.append(signed))
                     .map_err(|error| {
+                        let misuse = self.ledger.read(|ledger| Misuse::find(ledger, signed));
+                        if let Some(misuse) = misuse {
+                            self.disputes.found(misuse);
+                        }
                         Error::new(
                             ErrorKind::Trust,
                             format!("the server sent a statement that does not hold: {error}"),
@@ -207,6 +218,7 @@ impl Engine {
             );
             return Ok(());
         }
+        self.look_for_recoveries(now)?;
         self.heartbeat_again(now)?;
         if !self.online {
             self.go_online(now);

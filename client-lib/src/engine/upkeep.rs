@@ -160,6 +160,7 @@ impl Engine {
         }
         let inside = group.devices();
         let horizon = self.horizon(now);
+        let disputes = &self.disputes;
         Ok(self.ledger.read(|ledger| {
             let at = ledger.head().seq;
             let of = |device: DeviceId| ledger.device(device).map(|device| device.member);
@@ -170,7 +171,9 @@ impl Engine {
                 .any(|device| of(*device) == Some(owner) && live(*device));
             let siblings_only = !owns && owner_inside;
             let entitled = |of_member| match rule {
-                Rule::Granted => ledger.granted(id, of_member, at),
+                Rule::Granted => {
+                    ledger.granted(id, of_member, at) && !disputes.denies(ledger, id, of_member)
+                }
                 Rule::Direct { .. } => {
                     owns && (wanted
                         .as_ref()

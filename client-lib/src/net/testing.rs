@@ -117,7 +117,7 @@ impl Server {
                 message_burst: limits::MESSAGE_BURST,
             },
             ledger: LedgerHead::EMPTY,
-            time: UnixMillis(1),
+            time: super::driver::now(),
         }
     }
 

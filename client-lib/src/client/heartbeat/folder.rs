@@ -101,9 +101,9 @@ impl Folder {
     }
 
     /// Keeps a proof; where.
-    pub(super) fn put_proof(&self, id: Digest, text: &str) -> Result<PathBuf, Error> {
+    pub(super) fn put_proof(&self, id: Digest, proof: &[u8]) -> Result<PathBuf, Error> {
         let path = self.path.join("proofs").join(id.to_string());
-        self.replace(&path, text.as_bytes())?;
+        self.replace(&path, proof)?;
         Ok(path)
     }
 

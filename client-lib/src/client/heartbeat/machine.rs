@@ -239,7 +239,8 @@ impl HeartbeatMachine {
                     Given::TooFew(error) => error.to_string(),
                     Given::Unfit(error) => unfit(&error),
                     Given::Misuse(misuse) => {
-                        if self.said.insert((handed.name.clone(), misuse.to_text())) {
+                        let id = format!("{:?}", misuse.second());
+                        if self.said.insert((handed.name.clone(), id)) {
                             notes.push(self.prove(&misuse)?);
                         }
                         continue;
@@ -260,7 +261,7 @@ impl HeartbeatMachine {
             .map_err(|error| Error::new(ErrorKind::Integrity, error.to_string()))?;
         let proof = self
             .folder
-            .put_proof(proven.second.id(), &misuse.to_text())?;
+            .put_proof(proven.second.id(), &misuse.to_file())?;
         let words = proven.words(&NoFacts);
         Ok(Note::Misuse { words, proof })
     }

@@ -7,6 +7,8 @@ mod devices;
 mod healing;
 mod heartbeat;
 mod races;
+mod misuse;
+mod recovery;
 mod revocations;
 mod roster;
 mod views;

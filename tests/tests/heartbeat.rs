@@ -8,12 +8,11 @@ use anyhow::{Context, Result, bail, ensure};
 use common::PROGRAM;
 use plenary_certs::{
     board::Request,
-    ledger::{Body, Kind, Server as ServerBody, Statement, Subject},
-    misuse::Misuse,
+    ledger::{Body, Kind, Server as ServerBody, Statement},
 };
 use plenary_client::{
     Beat, Client, ErrorKind, Freshness, HeartbeatKeyFile, HeartbeatMachine, Note, Requested,
-    ids::PublicKey,
+    ids::PublicKey, verify_proof,
 };
 use plenary_tests::harness::{Network, Newcomer, PATIENCE, Server, passphrase, person};
 use tempfile::TempDir;
@@ -195,9 +194,9 @@ async fn what_the_server_does_not_take_is_named_and_nothing_is_vouched_for() -> 
         Note::Misuse { proof, .. } => Some(proof),
         _ => None,
     });
-    let proof = fs::read_to_string(proof.with_context(|| format!("{notes:?}"))?)?;
-    let proven = Misuse::parse(&proof)?.verify()?;
-    ensure!(proven.first.subject() == Subject::Network);
+    let proof = fs::read(proof.with_context(|| format!("{notes:?}"))?)?;
+    let proven = verify_proof(&proof, client.status().await?.root1)?;
+    ensure!(proven.kind() == "misuse", "{proven}");
     let beat = machine.beat(&kept.profile).await?;
     ensure!(matches!(beat, Beat::Signed { .. }), "{beat:?}");
     Ok(())

@@ -10,14 +10,16 @@ use plenary_client::{
 
 use crate::{exit::CODES, output::Color, time};
 
+mod aside;
 mod audit;
 mod board;
 mod custody;
 mod devices;
 
+pub(crate) use aside::{CheckArgs, ConfirmArgs};
 pub(crate) use audit::{AuditArgs, VerifyArgs};
 pub(crate) use board::{
-    BoardCommand, CleanBreakArgs, KeygenArgs, PolicyArgs, ReasonArg, RecoverCommand,
+    BoardCommand, CleanBreakArgs, HeartbeatArgs, KeygenArgs, PolicyArgs, ReasonArg, RecoverCommand,
     RequestCommand, RootArgs, ShowArgs, SuiteArg, TargetCommand,
 };
 pub(crate) use custody::{
@@ -412,6 +414,10 @@ pub(crate) enum RequestsCommand {
 pub(crate) enum LedgerCommand {
     /// Every statement in words, with its time and its signers by name.
     Log(LogArgs),
+    /// Hold what came from the Board by another way than the server against this profile's ledger.
+    Check(CheckArgs),
+    /// Say that the Board which a recovery put in force is the right one.
+    Confirm(ConfirmArgs),
 }
 
 #[derive(Debug, Args)]
@@ -691,7 +697,7 @@ mod tests {
             for argument in command.get_arguments() {
                 let name = argument.get_id().as_str();
                 assert!(
-                    !name.contains("passphrase") || name == "passphrase_file",
+                    !name.contains("passphrase") || name.ends_with("passphrase_file"),
                     "{name}"
                 );
             }

@@ -18,6 +18,9 @@
 //! | `board request`, `board show` | `statements` (in words), `request` |
 //! | `board sign` | `signature`, `member`, `statements` (how many) |
 //! | `board submit` | `ledger` (its length), `hash` |
+//! | `board heartbeat` | `vouched` (up to which statement), `time`; remarks as `{"heartbeat"}`, refusals as alarms to standard error |
+//! | `ledger check` | `file`, `statement`, `known` (position), `missing`, `misuse` (in words), `proof`, `refused` |
+//! | `ledger confirm` | `confirmed` (where the recovery lies) |
 //! | `members` | `member`, `name`, `state`, `languages`, `expertise`, `capacity`, `standing`, `board`, `self`, `devices` (`device`, `standing`) |
 //! | `audience` | `channel`, `digest`, `persons`, `states`, `observers`, `experts`, `members` (`member`, `name`, `state`), `change` (`first`, `same` or `changed`), `joined`, `left` |
 //! | `board clean-break` | `file`, `network`, `issuer`, `issued`, `ledger`, `member`, `statement` (`seq`, `hash`), `since`, `complete`, `gone` (`channel`, `device`, `entered`, `last_record`, `epoch`, `removal`, `hash`, `time`, `by`, `ledger`, `signed`), `pending`, `unexamined`, `exposure` (`channel`, `after`, `through`, `whole`, `messages`, `items`) |
@@ -44,6 +47,8 @@
 //! | `custody delete` | `deleted` (the file, or null) |
 //! | `tail`, `talk` | `channel`, `channel_name`, `seq`, `time`, `member`, `device`, `sender`, `id`, `message_id`, `thread`, `thread_title`, `label`, `notice`, `kind`, `text`, `item`, `in_reply_to`, `in_reply_to_seq`, `replaces`, `replaces_seq`, `handed_by` |
 //! | `status`, `sync` | `profile`, `network`, `root1`, `member`, `device`, `name`, `state`, `standing`, `online`, `caught_up`, `ledger`, `queued`, `messages` |
+//! | `tail`, `talk` | `channel`, `channel_name`, `seq`, `time`, `member`, `device`, `sender`, `id`, `message_id`, `thread`, `thread_title`, `label`, `notice`, `kind`, `text`, `item`, `in_reply_to`, `in_reply_to_seq`, `replaces`, `replaces_seq` |
+//! | `status`, `sync` | `profile`, `network`, `root1`, `member`, `device`, `name`, `state`, `standing`, `online`, `caught_up`, `ledger`, `heartbeat` (`time`, `ledger`), `freshness` (`unkept`, `fresh`, `lapsed`), `recovery`, `clock`, `queued`, `messages` |
 //! | `audit` | a line for the ledger: `ledger`, `wrong`, `channels`; then one a channel: `channel`, `channel_name`, `records`, `stretches`, `heads`, `vouched`, `messages`, `wrong`, `at`, `proof` |
 //! | `audit --compare` | `channel`, `channel_name`, `shared`, `differs`, `proof` |
 //! | `audit --export` | `exported`, `bytes` |

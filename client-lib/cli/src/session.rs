@@ -7,7 +7,14 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 use crate::{
-    args::Global, commands::devices::tell_news, exit::Failure, output::Output, paths, secret,
+    args::Global,
+    commands::{
+        devices::tell_news,
+        status::{freshness_words, recovery_words},
+    },
+    exit::Failure,
+    output::Output,
+    paths, secret,
 };
 
 /// How long to wait for the server when nothing is said.
@@ -83,6 +90,15 @@ impl Context {
     /// The passphrase of a Board key that exists.
     pub(crate) fn board_passphrase(&self, what: &str) -> Result<SecretString, Failure> {
         secret::passphrase(self.passphrase_file(), what)
+    }
+
+    /// The passphrase of a heartbeat key: from its own file, or as any other.
+    pub(crate) fn key_passphrase(
+        &self,
+        file: Option<&std::path::Path>,
+        what: &str,
+    ) -> Result<SecretString, Failure> {
+        secret::passphrase(file.or(self.passphrase_file()), what)
     }
 
     /// A new passphrase for a Board key.
@@ -162,6 +178,18 @@ impl Context {
                     Event::Device(_) => {
                         // What is not told now is told by the next command.
                         let _ = context.tell_news(&client, &telling).await;
+                    }
+                    Event::Heartbeat(freshness) => {
+                        let words = freshness_words(freshness);
+                        out.news("heartbeat", &words.clone().into(), &words);
+                    }
+                    Event::Recovery(recovery) => {
+                        let words = recovery_words(&recovery);
+                        out.news("recovery", &words.clone().into(), &words);
+                    }
+                    Event::Clock(trouble) => {
+                        let words = trouble.to_string();
+                        out.news("clock", &words.clone().into(), &words);
                     }
                     Event::LinkAgain(_) => out.news(
                         "linking_code_used_again",

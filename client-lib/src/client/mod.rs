@@ -28,6 +28,7 @@ use ring::rand::SystemRandom;
 use secrecy::SecretString;
 use tokio::sync::broadcast;
 
+pub use aside::Checked;
 pub use board::{
     BoardKeyFile, ChannelChange, Holder, NewBoard, NewChannel, PendingAdmission, PolicyChange,
     RequestFile, Requested, RootChange,
@@ -41,7 +42,6 @@ pub use export::Original;
 pub use heartbeat::{Beat, HeartbeatKeyFile, HeartbeatMachine, Note};
 pub use items::SendFile;
 pub use ledger::{Notice, Signatory};
-pub use aside::Checked;
 pub use link::{LinkCode, Linking, PendingLink};
 pub use people::{Audience, AudienceChange, MemberInfo};
 pub use profile::{Admission, BoardPerson, Founding, Joining, Person};

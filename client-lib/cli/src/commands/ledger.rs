@@ -3,6 +3,7 @@
 use plenary_client::{Client, Notice, ids::LedgerSeq};
 use serde_json::{Value, json};
 
+use super::aside;
 use crate::{
     args::{LedgerCommand, LogArgs},
     exit::Failure,
@@ -17,6 +18,8 @@ const PAGE: usize = 256;
 pub(super) async fn run(context: &Context, command: &LedgerCommand) -> Result<(), Failure> {
     match command {
         LedgerCommand::Log(args) => log(context, args).await,
+        LedgerCommand::Check(args) => aside::check(context, args).await,
+        LedgerCommand::Confirm(args) => aside::confirm(context, args).await,
     }
 }
 

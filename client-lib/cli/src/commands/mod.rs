@@ -1,6 +1,7 @@
 //! One file a group of commands.
 
 mod alarms;
+mod aside;
 mod audience;
 mod audit;
 mod board;
@@ -17,7 +18,7 @@ mod people;
 mod requests;
 mod send;
 mod show;
-mod status;
+pub(crate) mod status;
 mod tail;
 mod talk;
 

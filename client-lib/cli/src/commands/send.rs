@@ -1,6 +1,6 @@
 //! Sending and answering.
 
-use std::io::IsTerminal;
+use std::{io::IsTerminal, time::Duration};
 
 use plenary_client::{
     ChannelInfo, Client, Label, Outgoing,
@@ -24,6 +24,9 @@ use crate::{
 
 /// Bytes of a text taken from standard input. It is held in memory; more is a file.
 const MOST: u64 = 16 << 20;
+
+/// How often to look whether a message is held back.
+const LOOK: Duration = Duration::from_millis(300);
 
 pub(super) async fn send(context: &Context, args: SendArgs) -> Result<(), Failure> {
     let text = text(context, args.text)?;
@@ -162,11 +165,27 @@ pub(super) async fn put(
 
 /// Waits until a message is in the log, for as long as the user is patient.
 pub(super) async fn delivered(context: &Context, outgoing: &Outgoing) -> Result<Seq, Failure> {
-    let done = context.within("delivery", outgoing.delivered()).await;
+    let delivery = async {
+        tokio::select! {
+            delivered = outgoing.delivered() => delivered.map_err(Failure::from),
+            held = held(outgoing) => Err(Failure::offline(format!("queued, not sent: {}", held?))),
+        }
+    };
+    let done = context.within("delivery", delivery).await;
     done.map_err(|failure| match failure.exit {
         6 => failure.hint("the message is queued and goes out with the next connection"),
         _ => failure,
     })
+}
+
+/// Waits until the message is held back, and says why.
+async fn held(outgoing: &Outgoing) -> Result<String, Failure> {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if let Some(reason) = outgoing.held().await? {
+            return Ok(reason);
+        }
+    }
 }
 
 /// The text given, or standard input without one line end at its end.

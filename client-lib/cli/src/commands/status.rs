@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plenary_client::Standing;
+use plenary_client::{Freshness, Recovery, Standing};
 use serde_json::json;
 
 use super::{alarms, show::standing_word};
@@ -10,6 +10,7 @@ use crate::{
     exit::Failure,
     output::Style,
     session::{Context, Need, Session},
+    time,
 };
 
 /// How often to look whether the outbox is empty; what is acknowledged raises no common event.
@@ -36,6 +37,54 @@ pub(super) async fn sync(context: &Context) -> Result<(), Failure> {
     done
 }
 
+/// For people: how far a recovery is, and what to do.
+pub(crate) fn recovery_words(recovery: &Recovery) -> String {
+    match recovery {
+        Recovery::Announced {
+            announced,
+            possible,
+            ..
+        } => format!(
+            "the recovery role announced on {} that it replaces the Board; possible from {}. If you \
+             are on the Board and did not ask for it, sign any ROOT before: that ends it",
+            time::local(*announced),
+            time::local(*possible)
+        ),
+        Recovery::Unconfirmed { at } => format!(
+            "the recovery role replaced the Board at statement {}, sooner than this profile could \
+             show it: ask somebody you know on the Board, by voice, then `plenary ledger confirm`",
+            at.0
+        ),
+        other => format!("{other:?}"),
+    }
+}
+
+/// For programs.
+fn freshness_word(freshness: Freshness) -> &'static str {
+    match freshness {
+        Freshness::Unkept => "unkept",
+        Freshness::Fresh { .. } => "fresh",
+        Freshness::Lapsed { .. } => "lapsed",
+    }
+}
+
+/// For people: what is the case and what follows.
+pub(crate) fn freshness_words(freshness: Freshness) -> String {
+    match freshness {
+        Freshness::Unkept => "none in this network: ROOT names no heartbeat key".to_owned(),
+        Freshness::Fresh { until } => {
+            format!("vouched for, good until {}", time::local(until))
+        }
+        Freshness::Lapsed {
+            since, sends_until, ..
+        } => format!(
+            "lapsed since {}: nobody new is sealed to, TLP:RED waits, everything from {}",
+            time::local(since),
+            time::local(sends_until)
+        ),
+    }
+}
+
 async fn print(context: &Context, session: &Session) -> Result<(), Failure> {
     let status = session.client.status().await?;
     let alarms = session.client.alarms().await?;
@@ -60,6 +109,13 @@ async fn print(context: &Context, session: &Session) -> Result<(), Failure> {
                 "caught_up": status.caught_up,
                 "ledger": status.ledger.0,
                 "notices": news,
+                "heartbeat": status.heartbeat.map(|(time, seq)| json!({
+                    "time": time::rfc3339(time),
+                    "ledger": seq.0,
+                })),
+                "freshness": freshness_word(status.freshness),
+                "recovery": status.recovery.as_ref().map(recovery_words),
+                "clock": status.clock.map(|clock| clock.to_string()),
                 "queued": status.queued,
                 "messages": status.messages,
                 "alarms": alarms.iter().map(alarms::value).collect::<Vec<_>>(),
@@ -80,6 +136,11 @@ async fn print(context: &Context, session: &Session) -> Result<(), Failure> {
                 (true, _) => (good, "online, reading on"),
                 (false, true) => (Style::Plain, "not asked for"),
                 (false, false) => (bad, "offline"),
+            };
+            let vouched = match status.freshness {
+                Freshness::Unkept => Style::Plain,
+                Freshness::Fresh { .. } => good,
+                Freshness::Lapsed { .. } => bad,
             };
             let alarmed = if alarms.is_empty() { Style::Plain } else { bad };
             let rows = [
@@ -102,10 +163,15 @@ async fn print(context: &Context, session: &Session) -> Result<(), Failure> {
                         ),
                     },
                 ),
+                ("heartbeat", vouched, freshness_words(status.freshness)),
                 ("queued", Style::Plain, status.queued.to_string()),
                 ("messages", Style::Plain, status.messages.to_string()),
                 ("alarms", alarmed, alarms::counted(alarms.len())),
             ];
+            let recovery = status.recovery.as_ref().map(recovery_words);
+            let recovery = recovery.map(|words| ("recovery", bad, words));
+            let clock = status.clock.map(|clock| ("clock", bad, clock.to_string()));
+            let rows: Vec<_> = rows.into_iter().chain(recovery).chain(clock).collect();
             let mut line = line;
             for (index, (what, style, value)) in rows.iter().enumerate() {
                 if index > 0 {

@@ -39,6 +39,43 @@ fn a_key_is_two_files_and_never_overwrites() {
 }
 
 #[test]
+fn a_heartbeat_key_is_nobody_s_and_no_board_key() {
+    let desk = Desk::new();
+    let made = desk.run("board keygen --heartbeat --out beat.key").ok();
+    let words: Vec<_> = made.out.split_whitespace().collect();
+    assert_eq!(
+        (words[0], words[1].len(), words.len()),
+        ("heartbeat-key", 64, 2)
+    );
+    assert!(
+        desk.read("beat.key")
+            .starts_with("plenary heartbeat key v1\n")
+    );
+    desk.run("board keygen --heartbeat --recovery --out other")
+        .fails(2, "cannot be used with");
+    founder(&desk);
+    desk.run("board keygen --out alice.board").ok();
+    let found = "--profile p network found --founder founder.json --board alice.board.pub \
+                 --name Alice --state Utopia --out f.request --heartbeat-key";
+    desk.run(&format!("{found} alice.board.pub"))
+        .fails(2, "not the public half of a heartbeat key");
+    desk.run(&format!("{found} beat.key.pub")).ok();
+    let shown = desk.bare("board show f.request", "").ok().out;
+    assert!(shown.contains("- heartbeat key "), "{shown}");
+    // Each sort of key signs its own.
+    desk.run("board sign --key beat.key f.request --out sig")
+        .fails(2, "plenary board key");
+    desk.run("board heartbeat --key alice.board --folder m")
+        .fails(2, "plenary heartbeat key");
+    for wrong in ["0", "37h", "often"] {
+        desk.run(&format!(
+            "board heartbeat --key beat.key --folder m --every {wrong}"
+        ))
+        .fails(2, "--every");
+    }
+}
+
+#[test]
 fn passphrases_come_from_private_files_only() {
     let desk = Desk::new();
     desk.bare("board keygen --out a --passphrase hunter2", "")

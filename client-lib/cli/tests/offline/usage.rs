@@ -28,6 +28,9 @@ fn help_teaches_and_tells_the_exit_codes() {
         ("requests", "countersign"),
         ("ledger log", "--new"),
         ("board request root", "--replace"),
+        ("board heartbeat", "signs nothing while"),
+        ("ledger check", "proof of misuse"),
+        ("ledger confirm", "by voice"),
     ] {
         let help = desk.bare(&format!("{command} --help"), "").ok().out;
         assert!(help.contains(said), "{command}: {help} lacks {said}");

@@ -1,5 +1,6 @@
 //! The Board's arguments.
 
+mod heartbeat;
 mod request;
 mod target;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use plenary_client::ids::MemberId;
 
+pub(crate) use heartbeat::HeartbeatArgs;
 pub(crate) use request::*;
 pub(crate) use target::*;
 
@@ -41,6 +43,8 @@ pub(crate) enum BoardCommand {
     /// Certify that somebody who is out by the ledger is out of the channels, and what they could
     /// read before.
     CleanBreak(CleanBreakArgs),
+    /// Vouch that the server's ledger is the newest, on a machine away from the server.
+    Heartbeat(HeartbeatArgs),
 }
 
 const CLEAN_BREAK: &str = "\

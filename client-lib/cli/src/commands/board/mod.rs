@@ -29,6 +29,7 @@ pub(super) async fn run(context: &Context, command: BoardCommand) -> Result<(), 
         BoardCommand::Sign(args) => sign(context, &args.key, &args.request, &args.out),
         BoardCommand::Submit(args) => submit(context, &args).await,
         BoardCommand::CleanBreak(args) => clean_break::run(context, args).await,
+        BoardCommand::Heartbeat(args) => heartbeat::run(context, &args).await,
     }
 }
 

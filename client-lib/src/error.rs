@@ -143,8 +143,11 @@ impl From<ItemError> for Error {
             | ItemError::ChunkRefused { .. }
             | ItemError::Padding { .. }
             | ItemError::Root
+            | ItemError::Unsafe { .. }
             | ItemError::Digest => ErrorKind::Integrity,
-            ItemError::SourceChanged | ItemError::Journal => ErrorKind::Input,
+            ItemError::SourceChanged | ItemError::Journal | ItemError::NotAFile { .. } => {
+                ErrorKind::Input
+            }
             ItemError::InUse => ErrorKind::InUse,
             ItemError::Incomplete { .. }
             | ItemError::NoRandomness

@@ -63,6 +63,7 @@
 mod checkpoint;
 mod described;
 mod error;
+pub(crate) mod folder;
 mod incoming;
 mod journal;
 mod key;
@@ -74,6 +75,7 @@ mod outgoing;
 mod running;
 mod sample;
 mod seal;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -90,3 +92,4 @@ pub use running::sha256_of;
 pub(crate) use sample::{Arriving, copy_verified, sealed_path};
 pub use sample::{SealedIncoming, export_sample, sample_name};
 pub use seal::{SealedChunk, Sealer};
+pub(crate) use stream::Streamed;

@@ -173,3 +173,21 @@
 //! **A bundle's page is drawn again** by whoever verifies it, and compared. Checksums alone would let
 //! anybody who has the tool put other words before a judge. A page of another version of the program
 //! is told to be not compared.
+//!
+//! **Transfers adapt by trial.** How many at once carry most depends on line and disk, which nobody
+//! tells us. While others wait, one more or one fewer is tried for five seconds; more stay if they
+//! carry a tenth more, fewer if they carry as much.
+//!
+//! **A stream waits on disk, sealed.** An item's chunks and padding follow from its size, which a
+//! stream does not tell. So it is put into a file without a name under a key that only this process
+//! has; a plaintext copy would outlive a crash.
+//!
+//! **What was synced is not read back.** A resumed download trusts the bytes that were verified and
+//! synced before its last checkpoint, as it trusts the disk after the end: reading 50 GB again would
+//! take minutes and prove nothing about the file that somebody opens tomorrow.
+//!
+//! **No links in folders.** A link may lead outside at either end, and what it leads to is not what
+//! the sender saw. Packing names it and stops; unpacking refuses it.
+//!
+//! **Nothing is fetched by itself.** No preview, no download without a call: what lies on a device is
+//! there because somebody asked for it.

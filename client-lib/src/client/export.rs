@@ -20,7 +20,7 @@ use crate::{
     engine::Engine,
     error::{Error, ErrorKind},
     files::{Manifest, copy_verified, export_sample, sealed_path},
-    transfer::{Download, Meter, Transfer},
+    transfer::{Download, Meter, Place, Transfer},
 };
 
 /// End of a bundle's name while it is being written.
@@ -123,7 +123,7 @@ impl Client {
                 self.may_collect(channel, manifest).await?;
                 let download = Download {
                     manifest: manifest.clone(),
-                    folder: place,
+                    place: Place::Folder(place),
                     channel,
                 };
                 download.run(self.driver.clone(), meter).await?;

@@ -5,7 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use plenary_proto::{ids::ChannelId, label::Label, request::ItemTerms};
+use plenary_proto::{
+    ids::{ChannelId, ItemId, MemberId, UnixMillis},
+    label::Label,
+    request::ItemTerms,
+};
 use zeroize::Zeroizing;
 
 use super::{Client, Message, Outgoing, custody::handed_over, discuss::encode};
@@ -14,7 +18,7 @@ use crate::{
     error::{Error, ErrorKind},
     files::{ItemError, Journal, Manifest, Plan},
     store::uploads::{Stamp, UploadRow},
-    transfer::{Download, Meter, Source, Transfer, Upload},
+    transfer::{Download, Meter, Place, Source, Transfer, Upload},
 };
 
 /// Under which name a text goes that is too long for a message.
@@ -33,6 +37,9 @@ pub struct SendFile {
     thread: Option<ThreadId>,
     title: Option<String>,
     reply_to: Option<MessageId>,
+    name: Option<String>,
+    supersedes: Option<ItemId>,
+    terms: ItemTerms,
 }
 
 impl SendFile {
@@ -46,7 +53,45 @@ impl SendFile {
             thread: None,
             title: None,
             reply_to: None,
+            name: None,
+            supersedes: None,
+            terms: ItemTerms::default(),
         }
+    }
+
+    /// What comes as a stream, under this name: see [`Client::send_reader`].
+    pub fn named(name: impl Into<String>) -> Self {
+        Self::new("").name(name)
+    }
+
+    /// Under another name than its own.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// In place of an earlier item, which stays: the versions of a document form a chain.
+    pub fn supersedes(mut self, item: ItemId) -> Self {
+        self.supersedes = Some(item);
+        self
+    }
+
+    /// The server keeps it until then, within what the network allows.
+    pub fn keep_until(mut self, until: UnixMillis) -> Self {
+        self.terms.keep_until = Some(until);
+        self
+    }
+
+    /// The server removes it when so many other members have collected it.
+    pub fn purge_after(mut self, collectors: u32) -> Self {
+        self.terms.collectors = collectors;
+        self
+    }
+
+    /// The server removes it when all these members have collected it.
+    pub fn purge_when_collected(mut self, by: impl IntoIterator<Item = MemberId>) -> Self {
+        self.terms.wanted = by.into_iter().collect();
+        self
     }
 
     /// Its media type (RFC 6838), as recipients are told.
@@ -86,18 +131,43 @@ impl SendFile {
     }
 
     fn plan(&self) -> Result<Plan, Error> {
-        let mut plan = Plan::of_file(&self.path, &self.media_type)?;
+        let name = self.path.file_name().unwrap_or_default();
+        let of_file = Plan::of_file(&self.path, &self.media_type)?;
+        match &self.name {
+            Some(_) => self.plan_of(&name.to_string_lossy(), of_file.layout().size()),
+            None => Ok(self.marked(of_file)),
+        }
+    }
+
+    /// The plan of so many bytes, under its name or else this one.
+    pub(super) fn plan_of(&self, name: &str, size: u64) -> Result<Plan, Error> {
+        let name = self.name.as_deref().unwrap_or(name);
+        Ok(self.marked(Plan::new(name, &self.media_type, size)?))
+    }
+
+    fn marked(&self, mut plan: Plan) -> Plan {
+        if let Some(item) = self.supersedes {
+            plan = plan.supersedes(item);
+        }
         if let Some(label) = self.label {
             plan = plan.label(label);
         }
         if self.malware {
             plan = plan.malware();
         }
-        Ok(plan)
+        plan
+    }
+
+    pub(super) fn terms(&self) -> &ItemTerms {
+        &self.terms
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The message that hands the item over, encoded.
-    fn message(&self, manifest: &Manifest) -> Result<Vec<u8>, Error> {
+    pub(super) fn message(&self, manifest: &Manifest) -> Result<Vec<u8>, Error> {
         let mut draft = Draft::item(manifest.encode().to_vec());
         if let Some(label) = self.label {
             draft = draft.label(label);
@@ -154,8 +224,7 @@ impl Client {
         let fresh = file.plan()?;
         // The message must fit before hours are spent on the file.
         file.message(&Manifest::decode(&fresh.to_bytes())?)?;
-        let folder = self.folder.join(UPLOADS);
-        std::fs::create_dir_all(&folder)?;
+        let folder = self.uploads()?;
         let size = fresh.layout().size();
         let row = UploadRow {
             channel,
@@ -190,7 +259,7 @@ impl Client {
         let total = manifest.size();
         let channel = message.channel;
         let download = Download {
-            folder: self.place_of(&manifest, folder.into())?,
+            place: Place::Folder(self.place_of(&manifest, folder.into())?),
             manifest: manifest.clone(),
             channel,
         };
@@ -202,7 +271,8 @@ impl Client {
                 client.may_collect(channel, &manifest).await?;
                 let path = download.run(client.driver.clone(), meter).await?;
                 client.collected(channel, &manifest).await?;
-                Ok(path)
+                client.told_collected(channel, &manifest).await;
+                path.ok_or_else(|| Error::new(ErrorKind::Io, "the file has no path"))
             },
         ))
     }
@@ -211,6 +281,12 @@ impl Client {
     /// carries.
     pub fn limit_rate(&self, bytes_a_second: Option<u64>) {
         self.desk.set_rate(bytes_a_second);
+    }
+
+    pub(super) fn uploads(&self) -> Result<PathBuf, Error> {
+        let folder = self.folder.join(UPLOADS);
+        std::fs::create_dir_all(&folder)?;
+        Ok(folder)
     }
 
     async fn put_up(
@@ -232,7 +308,7 @@ impl Client {
             journal: journal.clone(),
             plan,
             channel,
-            terms: ItemTerms::default(),
+            terms: file.terms.clone(),
             again,
         };
         let put = upload.run(self.driver.clone(), meter).await;
@@ -247,8 +323,12 @@ impl Client {
                 // Changed, or of no use to go on with: the next call begins anew.
                 if matches!(
                     error.kind(),
-                    ErrorKind::Input | ErrorKind::Integrity | ErrorKind::Refused
+                    ErrorKind::Input
+                        | ErrorKind::Integrity
+                        | ErrorKind::Refused
+                        | ErrorKind::NotFound
                 ) {
+                    self.give_back(channel, item).await;
                     self.driver
                         .run(move |engine, _| engine.store().drop_upload(item))
                         .await?;
@@ -277,8 +357,7 @@ impl Client {
         text: Vec<u8>,
     ) -> Result<Outgoing, Error> {
         let plan = Plan::new(LONG_TEXT, draft.media_type(), text.len() as u64)?;
-        let folder = self.folder.join(UPLOADS);
-        std::fs::create_dir_all(&folder)?;
+        let folder = self.uploads()?;
         let journal = journal(&folder, &plan);
         let upload = Upload {
             source: Source::Memory(Arc::new(Zeroizing::new(text))),
@@ -320,6 +399,6 @@ impl Client {
     }
 }
 
-fn journal(folder: &Path, plan: &Plan) -> PathBuf {
+pub(super) fn journal(folder: &Path, plan: &Plan) -> PathBuf {
     folder.join(format!("{}.journal", plan.item()))
 }

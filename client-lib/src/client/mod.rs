@@ -11,10 +11,12 @@ mod discuss;
 mod export;
 mod heartbeat;
 mod items;
+mod keeping;
 mod ledger;
 mod link;
 mod people;
 mod profile;
+mod streams;
 
 use std::{
     path::{Path, PathBuf},
@@ -41,6 +43,7 @@ pub use discuss::{ChannelInfo, Message, Outgoing, Presence};
 pub use export::Original;
 pub use heartbeat::{Beat, HeartbeatKeyFile, HeartbeatMachine, Note};
 pub use items::SendFile;
+pub use keeping::{Kept, UploadBegun, Usage};
 pub use ledger::{Notice, Signatory};
 pub use link::{LinkCode, Linking, PendingLink};
 pub use people::{Audience, AudienceChange, MemberInfo};

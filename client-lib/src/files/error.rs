@@ -89,6 +89,20 @@ pub enum ItemError {
     /// A thousand files of that name are there.
     #[error("no free name is left for this file: choose another folder")]
     NoFreeName,
+    /// A folder to be sent holds what is neither a file nor a folder.
+    #[error("{name} is neither a file nor a folder: links are not followed; leave it out")]
+    NotAFile {
+        /// Its name within the folder, cleaned.
+        name: String,
+    },
+    /// A packed folder would do harm if it were unpacked.
+    #[error("the packed folder is refused: {name} {why}")]
+    Unsafe {
+        /// The entry, its name cleaned.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// The disk refused.
     #[error("{doing} failed: {kind}")]
     Io {

@@ -90,6 +90,12 @@ impl Layout {
         start.saturating_sub(COMMITMENT as u64).min(self.size)
     }
 
+    /// The chunk that holds a byte of the file.
+    pub fn chunk_of(&self, at: u64) -> u32 {
+        let chunk = at.saturating_add(COMMITMENT as u64) / self.chunk as u64;
+        u32::try_from(chunk).unwrap_or(u32::MAX)
+    }
+
     /// Bytes of the file in one chunk: 0 where there is only padding.
     pub fn data_len(&self, index: u32) -> usize {
         (self.data_start(index.saturating_add(1)) - self.data_start(index)) as usize

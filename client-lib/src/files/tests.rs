@@ -1,10 +1,12 @@
 //! Items against a hostile world: every chunk, manifest and disk that is not as it was.
 
+mod folders;
 mod hostile;
 mod receiving;
 mod samples;
 mod sealing;
 mod sending;
+mod streams;
 
 use std::{fs, path::PathBuf};
 

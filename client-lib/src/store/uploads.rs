@@ -113,6 +113,25 @@ impl Store {
         Ok(None)
     }
 
+    /// All uploads that were begun and not ended.
+    pub(crate) fn uploads(&self) -> Result<Vec<UploadRow>, Error> {
+        let connection = self.lock();
+        let mut query = connection
+            .prepare_cached("SELECT value FROM meta WHERE key GLOB 'upload:*' ORDER BY key")?;
+        let rows = query.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+        rows.map(|value| {
+            let value = Zeroizing::new(value?);
+            let wire: Wire = minicbor::decode(&value).map_err(damaged)?;
+            Ok(UploadRow {
+                channel: ChannelId(wire.channel),
+                source: PathBuf::from(&wire.source),
+                stamp: Stamp(wire.stamp.clone()),
+                plan: Plan::from_bytes(&wire.plan).map_err(damaged)?,
+            })
+        })
+        .collect()
+    }
+
     pub(crate) fn drop_upload(&self, item: ItemId) -> Result<(), Error> {
         self.lock()
             .execute("DELETE FROM meta WHERE key = ?", [key(item)])?;

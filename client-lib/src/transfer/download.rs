@@ -1,6 +1,13 @@
 //! One item from the server: eight chunks asked for ahead, verified and written on a thread.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    ops::Range,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use plenary_proto::{
@@ -23,7 +30,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    files::{Arriving, ItemError, Manifest},
+    files::{Arriving, ItemError, Layout, Manifest, Streamed},
 };
 
 /// Sealed chunks between the line and the thread.
@@ -32,22 +39,82 @@ const AHEAD: usize = 2;
 const TOKEN_LIFE: Duration = Duration::from_secs(30 * 60);
 
 /// An item to be fetched.
-#[derive(Debug, Clone)]
 pub(crate) struct Download {
     /// What it is.
     pub(crate) manifest: Manifest,
-    /// Where the file goes, under a free and clean name; a sample stays sealed there.
-    pub(crate) folder: PathBuf,
+    /// Where it goes.
+    pub(crate) place: Place,
     /// The channel it was handed over in.
     pub(crate) channel: ChannelId,
+}
+
+/// Where an item goes.
+pub(crate) enum Place {
+    /// Into a folder, under a free and clean name; a sample stays sealed there.
+    Folder(PathBuf),
+    /// These bytes of it into a writer.
+    Stream(Writer, Range<u64>),
+}
+
+/// A writer until the thread takes it. (The lock is never waited for: it lets tasks share what only
+/// one of them may use.)
+pub(crate) struct Writer(Mutex<Option<Box<dyn Write + Send>>>);
+
+impl Writer {
+    pub(crate) fn new(to: impl Write + Send + 'static) -> Self {
+        Self(Mutex::new(Some(Box::new(to))))
+    }
+
+    fn take(&self) -> Option<Box<dyn Write + Send>> {
+        let mut writer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.take()
+    }
+}
+
+/// What receives it.
+enum Receiving {
+    File(Arriving),
+    Stream(Streamed<Box<dyn Write + Send>>),
+}
+
+impl Receiving {
+    fn due(&self, layout: &Layout) -> (u32, u32) {
+        match self {
+            Self::File(arriving) => (arriving.next(), layout.chunks()),
+            Self::Stream(streamed) => streamed.due(),
+        }
+    }
+
+    fn done(&self, layout: &Layout) -> u64 {
+        match self {
+            Self::File(arriving) => layout.data_start(arriving.next()),
+            Self::Stream(streamed) => streamed.given(),
+        }
+    }
+
+    fn write(&mut self, index: u32, sealed: &mut [u8]) -> Result<(), ItemError> {
+        match self {
+            Self::File(arriving) => arriving.write(index, sealed),
+            Self::Stream(streamed) => streamed.write(index, sealed),
+        }
+    }
+
+    fn finish(self) -> Result<Option<PathBuf>, ItemError> {
+        match self {
+            Self::File(arriving) => arriving.finish().map(Some),
+            Self::Stream(streamed) => streamed.finish().map(|()| None),
+        }
+    }
 }
 
 /// The thread that verifies and writes, through all tries.
 struct Writing {
     chunks: mpsc::Sender<(u32, Bytes)>,
-    end: JoinHandle<Result<PathBuf, ItemError>>,
+    end: JoinHandle<Result<Option<PathBuf>, ItemError>>,
     /// The chunk to hand over next.
     next: u32,
+    /// The one after the last.
+    last: u32,
 }
 
 struct Token {
@@ -57,11 +124,11 @@ struct Token {
 
 impl Download {
     /// Fetches the item, from what is left of an earlier try where there is something. Returns the
-    /// file's path.
+    /// file's path, if it is one.
     ///
     /// # Errors
     /// What the server refuses, chunks that do not verify, a disk that refuses.
-    pub(crate) async fn run(self, door: impl Door, meter: Meter) -> Result<PathBuf, Error> {
+    pub(crate) async fn run(self, door: impl Door, meter: Meter) -> Result<Option<PathBuf>, Error> {
         let mut retry = Retry::new();
         let mut writing = loop {
             match self.write(&meter).await {
@@ -70,7 +137,7 @@ impl Download {
             }
         };
         // All chunks may be there from before.
-        while writing.next < self.manifest.layout().chunks() {
+        while writing.next < writing.last {
             let attempt = Box::pin(self.attempt(&door, &mut writing, &meter));
             match meter.attempt(attempt).await {
                 Some(Ok(())) | None => {}
@@ -97,7 +164,7 @@ impl Download {
         let mut early = BTreeMap::new();
         loop {
             // What came early waits in memory: it counts as in flight.
-            let may_ask = ask < layout.chunks()
+            let may_ask = ask < writing.last
                 && bulk.has_credit()
                 && (ask - writing.next) < CREDIT_CHUNKS as u32;
             if !may_ask && bulk.is_idle() {
@@ -151,26 +218,39 @@ impl Download {
     async fn write(&self, meter: &Meter) -> Result<Writing, Error> {
         let (chunks, mut queue) = mpsc::channel::<(u32, Bytes)>(AHEAD);
         let (tell, begins) = oneshot::channel();
-        let Self {
-            manifest, folder, ..
-        } = self.clone();
-        let meter = meter.clone();
+        let place = match &self.place {
+            Place::Folder(folder) => Place::Folder(folder.clone()),
+            Place::Stream(to, range) => Place::Stream(Writer(Mutex::new(to.take())), range.clone()),
+        };
+        let (manifest, meter) = (self.manifest.clone(), meter.clone());
         let end = spawn_blocking(move || {
             let layout = *manifest.layout();
-            let mut incoming = Arriving::resume(&folder, &manifest)?;
-            meter.begin(layout.data_start(incoming.next()));
-            let _ = tell.send(incoming.next());
+            let mut incoming = match place {
+                Place::Folder(folder) => Receiving::File(Arriving::resume(&folder, &manifest)?),
+                Place::Stream(to, range) => {
+                    // Not there: it was taken by a try that failed for good.
+                    let to = to.take().ok_or(ItemError::InUse)?;
+                    Receiving::Stream(Streamed::new(&manifest, range, to)?)
+                }
+            };
+            meter.begin(incoming.done(&layout));
+            let _ = tell.send(incoming.due(&layout));
             while let Some((index, bytes)) = queue.blocking_recv() {
                 let mut sealed = bytes
                     .try_into_mut()
                     .unwrap_or_else(|bytes| BytesMut::from(&bytes[..]));
                 incoming.write(index, &mut sealed)?;
-                meter.report(layout.data_start(incoming.next()));
+                meter.report(incoming.done(&layout));
             }
             incoming.finish()
         });
         match begins.await {
-            Ok(next) => Ok(Writing { chunks, end, next }),
+            Ok((next, last)) => Ok(Writing {
+                chunks,
+                end,
+                next,
+                last,
+            }),
             Err(_) => {
                 end.await.map_err(|_| stopped())??;
                 Err(stopped())

@@ -18,6 +18,7 @@ mod download;
 mod meter;
 mod pace;
 mod retry;
+mod spool;
 mod upload;
 
 #[cfg(test)]
@@ -29,9 +30,10 @@ use futures_util::{Stream, stream::unfold};
 use tokio::{sync::watch, task::JoinHandle};
 
 pub(crate) use desk::Desk;
-pub(crate) use download::Download;
+pub(crate) use download::{Download, Place, Writer};
 pub(crate) use meter::Meter;
 pub use meter::{Progress, State};
+pub(crate) use spool::Spool;
 pub(crate) use upload::{Source, Upload};
 
 use crate::error::{Error, ErrorKind};

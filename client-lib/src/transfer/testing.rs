@@ -142,11 +142,12 @@ impl World {
         let door = self.door.clone();
         let download = Download {
             manifest: manifest.clone(),
-            folder,
+            place: Place::Folder(folder),
             channel: CHANNEL,
         };
         Transfer::start(&self.desk, manifest.size(), |meter| {
-            download.run(door, meter)
+            let run = download.run(door, meter);
+            async move { Ok(run.await?.expect("a path")) }
         })
     }
 

@@ -23,6 +23,7 @@ use super::{
     bulk::{Bulk, unexpected},
     door::Door,
     retry::Retry,
+    spool::{Spool, SpoolReader},
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -39,6 +40,8 @@ pub(crate) enum Source {
     File(PathBuf),
     /// A text too long for a message: it never lies on disk unsealed.
     Memory(Arc<Zeroizing<Vec<u8>>>),
+    /// What came as a stream, or a folder packed.
+    Spool(Arc<Spool>),
 }
 
 /// Bytes of a source, of either kind.
@@ -63,6 +66,7 @@ impl Source {
                     kind: error.kind(),
                 }),
             },
+            Self::Spool(spool) => Ok(Box::new(SpoolReader::new(spool.clone()))),
             Self::Memory(bytes) => Ok(Box::new(Cursor::new(Shared(bytes.clone())))),
         }
     }

@@ -15,6 +15,7 @@ mod audit;
 mod board;
 mod custody;
 mod devices;
+mod handing;
 
 pub(crate) use aside::{CheckArgs, ConfirmArgs};
 pub(crate) use audit::{AuditArgs, VerifyArgs};
@@ -30,6 +31,7 @@ pub(crate) use devices::{
     AcceptArgs, DevicesArgs, DevicesCommand, LinkArgs, MakeLinkArgs, NameArgs, RevokeArgs,
     VouchArgs,
 };
+pub(crate) use handing::{ForwardArgs, KeptArgs, RateArgs, TermsArgs, TransfersArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -148,6 +150,12 @@ pub(crate) enum Command {
     SendFile(SendFileArgs),
     /// Fetch a file that was handed over.
     Get(GetArgs),
+    /// Hand a file on in another channel, without a second upload.
+    Forward(ForwardArgs),
+    /// Show or change how long the server keeps a file.
+    Kept(KeptArgs),
+    /// Show uploads begun and not ended, and the room taken on the server; give one up.
+    Transfers(TransfersArgs),
     /// Show how far the recipients of a file are.
     Receipts(ReceiptsArgs),
     /// Take a file back that was handed over.
@@ -582,15 +590,29 @@ Examples:
   plenary send-file encryption report.pdf --label TLP:AMBER
   plenary send-file encryption disk.img --type application/x-raw-disk-image --malware
   plenary send-file encryption a.csv b.csv --thread Wallets
+  plenary send-file encryption case-7/                (a folder: one tar archive, without links)
+  pg_dump cases | plenary send-file encryption - --name cases.sql
+  plenary send-file encryption report-2.pdf --supersedes 42 --keep 30d
 
 Any size: sealed piece by piece, in little memory. One that was stopped goes on where it was when
-the same command is given again. The SHA-256 printed is that of the file: compare it, cite it.")]
+the same command is given again; a folder and standard input begin anew. The SHA-256 printed is that
+of the file: compare it, cite it.")]
 pub(crate) struct SendFileArgs {
     /// Name, or beginning of the id.
     pub(crate) channel: String,
-    /// The files.
+    /// The files; a folder goes as one archive, `-` is standard input.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// The name that recipients see, for a single file; needed for `-`.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// In place of the file that this message handed over, which stays.
+    #[arg(long, value_name = "MESSAGE")]
+    pub(crate) supersedes: Option<String>,
+    #[command(flatten)]
+    pub(crate) terms: TermsArgs,
+    #[command(flatten)]
+    pub(crate) rate: RateArgs,
     /// How far they may travel.
     #[arg(long, value_name = "TLP")]
     pub(crate) label: Option<Label>,
@@ -616,6 +638,9 @@ pub(crate) struct SendFileArgs {
 Examples:
   plenary get encryption 42
   plenary get encryption 42 --into evidence
+  plenary get encryption 42 --unpack                  (a folder that was handed over)
+  plenary get encryption 42 --stdout | tar t
+  plenary get encryption 42 --range 0-511 > boot.img  (the first 512 bytes, and no more fetched)
 
 A file appears under its name only when it was verified whole; nothing is overwritten. One that was
 stopped goes on where it was when the same command is given again. One whose sender says that it
@@ -629,6 +654,17 @@ pub(crate) struct GetArgs {
     /// The folder to put it in; made if absent.
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) into: PathBuf,
+    /// Unpack a folder: relative names only, nothing outside, no links, nothing overwritten.
+    #[arg(long)]
+    pub(crate) unpack: bool,
+    /// Write to standard output. What came counts only if the command ends with 0.
+    #[arg(long, conflicts_with_all = ["unpack", "json"])]
+    pub(crate) stdout: bool,
+    /// Only these bytes, to standard output: 0-1023, or 1024- to the end.
+    #[arg(long, value_name = "FIRST-LAST", value_parser = handing::range, conflicts_with_all = ["unpack", "json"])]
+    pub(crate) range: Option<std::ops::Range<u64>>,
+    #[command(flatten)]
+    pub(crate) rate: RateArgs,
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! Files: handed over, fetched.
 
-use std::{path::Path, time::Duration};
+use std::{ops::Range, path::Path, time::Duration};
 
-use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressStyle};
 use plenary_client::{
     Client, Label, Progress, SendFile, Transfer,
     content::ThreadId,
     files::Manifest,
-    ids::{ChannelId, Seq},
+    ids::{ChannelId, ItemId, Seq},
 };
 use serde_json::json;
 
@@ -18,11 +18,14 @@ use super::{
     send::{allowed, delivered},
 };
 use crate::{
-    args::{GetArgs, SendFileArgs},
+    args::{GetArgs, SendFileArgs, TermsArgs},
     exit::Failure,
     output::{Output, Style},
     session::{Context, Need},
 };
+
+/// Stands for standard input.
+const PIPED: &str = "-";
 
 /// Without a terminal a line is printed each time so many percent more are done.
 const STEP: u64 = 10;
@@ -32,11 +35,36 @@ pub(super) async fn send(context: &Context, args: SendFileArgs) -> Result<(), Fa
     let channel = session.client.channel(&args.channel).await?;
     allowed(&channel, args.label)?;
     let readers = before_sending(context, &session.client, &channel, &args.audience).await?;
+    session.client.limit_rate(args.rate.limit_rate);
+    let supersedes = match &args.supersedes {
+        Some(which) => Some(superseded(&session.client, channel.id, which).await?),
+        None => None,
+    };
+    let (single, piped) = (args.files.len() == 1, |path: &Path| {
+        path == Path::new(PIPED)
+    });
+    if (args.name.is_some() || supersedes.is_some()) && !single {
+        return Err(Failure::usage(
+            "--name and --supersedes are for a single file",
+        ));
+    }
+    if args.name.is_none() && args.files.iter().any(|path| piped(path)) {
+        return Err(Failure::usage(
+            "what comes from standard input needs a --name",
+        ));
+    }
     for path in &args.files {
         let mut file = SendFile::new(path).media_type(&args.media_type);
         if args.malware {
             file = file.malware();
         }
+        if let Some(name) = &args.name {
+            file = file.name(name);
+        }
+        if let Some(item) = supersedes {
+            file = file.supersedes(item);
+        }
+        file = under(file, &session.client, channel.id, &args.terms).await?;
         let thread = args.thread.as_deref();
         let file = marked(file, channel.id, args.label, thread);
         hand_over(context, &session.client, channel.id, path, file).await?;
@@ -44,6 +72,34 @@ pub(super) async fn send(context: &Context, args: SendFileArgs) -> Result<(), Fa
     }
     told(context, &session.client).await?;
     session.finish().await
+}
+
+/// The file under the terms that the server keeps it by.
+async fn under(
+    mut file: SendFile,
+    client: &Client,
+    channel: ChannelId,
+    terms: &TermsArgs,
+) -> Result<SendFile, Failure> {
+    if let Some(until) = terms.keep {
+        file = file.keep_until(until);
+    }
+    if let Some(collectors) = terms.purge_after {
+        file = file.purge_after(collectors);
+    }
+    if terms.purge_when_collected {
+        let audience = client.audience(channel).await?.members;
+        let others = audience.into_iter().map(|member| member.id);
+        file = file.purge_when_collected(others.filter(|id| *id != client.member()));
+    }
+    Ok(file)
+}
+
+/// The item that a message handed over.
+async fn superseded(client: &Client, channel: ChannelId, which: &str) -> Result<ItemId, Failure> {
+    let message = find(client, channel, which).await?;
+    let item = message.item()?.map(|item| item.item());
+    item.ok_or_else(|| Failure::not_found(format!("message #{} hands over no file", message.seq.0)))
 }
 
 /// The file under a label and in the thread of a title.
@@ -70,7 +126,13 @@ pub(super) async fn hand_over(
     path: &Path,
     file: SendFile,
 ) -> Result<(), Failure> {
-    let transfer = client.send_file(channel, file).await?;
+    let transfer = if path == Path::new(PIPED) {
+        client.send_reader(channel, file, std::io::stdin()).await?
+    } else if path.is_dir() {
+        client.send_folder(channel, file).await?
+    } else {
+        client.send_file(channel, file).await?
+    };
     let name = path.display().to_string();
     let outgoing = watch(context, &name, transfer).await?;
     let seq = delivered(context, &outgoing).await?;
@@ -110,12 +172,20 @@ pub(super) async fn get(context: &Context, args: GetArgs) -> Result<(), Failure>
         return Err(failure);
     }
     let channel = session.client.channel(&args.channel).await?;
+    session.client.limit_rate(args.rate.limit_rate);
+    if args.stdout || args.range.is_some() {
+        let range = args.range.clone().unwrap_or(0..u64::MAX);
+        pour(context, &session.client, channel.id, &args.message, range).await?;
+        told(context, &session.client).await?;
+        return session.finish().await;
+    }
     fetch(
         context,
         &session.client,
         channel.id,
         &args.message,
         &args.into,
+        args.unpack,
     )
     .await?;
     told(context, &session.client).await?;
@@ -129,6 +199,7 @@ pub(super) async fn fetch(
     channel: ChannelId,
     which: &str,
     into: &Path,
+    unpack: bool,
 ) -> Result<(), Failure> {
     let message = find(client, channel, which).await?;
     let item = message.item()?.ok_or_else(|| {
@@ -136,7 +207,10 @@ pub(super) async fn fetch(
     })?;
     std::fs::create_dir_all(into)
         .map_err(|error| Failure::io(&into.display().to_string(), &error))?;
-    let transfer = client.fetch(&message, into)?;
+    let transfer = match unpack {
+        true => client.fetch_folder(&message, into)?,
+        false => client.fetch(&message, into)?,
+    };
     let path = watch(context, item.name(), transfer).await?;
     let path = path.display().to_string();
     context.out.emit(
@@ -164,6 +238,22 @@ pub(super) async fn fetch(
         );
     }
     Ok(())
+}
+
+/// Writes bytes of a file to standard output; what is said goes to standard error.
+async fn pour(
+    context: &Context,
+    client: &Client,
+    channel: ChannelId,
+    which: &str,
+    range: Range<u64>,
+) -> Result<(), Failure> {
+    let message = find(client, channel, which).await?;
+    let item = message.item()?.ok_or_else(|| {
+        Failure::not_found(format!("message #{} hands over no file", message.seq.0))
+    })?;
+    let transfer = client.fetch_range(&message, range, std::io::stdout())?;
+    watch(context, item.name(), transfer).await
 }
 
 fn summary(name: &str, item: &Manifest) -> String {
@@ -234,7 +324,9 @@ impl Shown {
                 if percent >= *told + STEP {
                     *told = percent - percent % STEP;
                     let speed = HumanBytes(progress.speed);
-                    out.note(&format!("{name}: {percent} % ({speed}/s)"));
+                    let left = progress.left().map(HumanDuration);
+                    let left = left.map_or(String::new(), |left| format!(", {left} left"));
+                    out.note(&format!("{name}: {percent} % ({speed}/s{left})"));
                 }
             }
         }

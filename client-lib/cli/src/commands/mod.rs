@@ -10,6 +10,7 @@ mod custody;
 pub(crate) mod devices;
 mod files;
 mod find;
+mod handing;
 mod join;
 mod ledger;
 mod link;
@@ -46,6 +47,9 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Talk(args) => talk::run(context, args).await,
         Command::SendFile(args) => files::send(context, args).await,
         Command::Get(args) => files::get(context, args).await,
+        Command::Forward(args) => handing::forward(context, &args).await,
+        Command::Kept(args) => handing::kept(context, &args).await,
+        Command::Transfers(args) => handing::transfers(context, &args).await,
         Command::Receipts(args) => custody::receipts(context, &args).await,
         Command::Withdraw(args) => custody::withdraw(context, &args).await,
         Command::ExportSample(args) => custody::export_sample(context, args).await,

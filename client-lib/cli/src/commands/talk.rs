@@ -145,7 +145,7 @@ impl Talk<'_> {
                 hand_over(self.context, client, channel, &path, file).await?;
             }
             Typed::Get(which, into) => {
-                fetch(self.context, client, channel, &which, &into).await?;
+                fetch(self.context, client, channel, &which, &into, false).await?;
             }
             Typed::Thread(title) => self.thread = title,
             Typed::Label(label) => {

@@ -1,0 +1,158 @@
+//! Files handed on, kept on the server, begun and not ended.
+
+use indicatif::HumanBytes;
+use plenary_client::Kept;
+use serde_json::json;
+
+use super::{
+    find::find,
+    send::{allowed, audience, delivered},
+    show::count,
+};
+use crate::{
+    args::{ForwardArgs, KeptArgs, TransfersArgs},
+    exit::Failure,
+    output::Style,
+    session::{Context, Need},
+    time,
+};
+
+pub(super) async fn forward(context: &Context, args: &ForwardArgs) -> Result<(), Failure> {
+    let session = context.session(Need::Fresh).await?;
+    let client = &session.client;
+    let channel = client.channel(&args.item.channel).await?;
+    let to = client.channel(&args.to).await?;
+    let message = find(client, channel.id, &args.item.message).await?;
+    let item = message.item()?.ok_or_else(|| {
+        Failure::not_found(format!("message #{} hands over no file", message.seq.0))
+    })?;
+    allowed(&to, item.label())?;
+    audience(context, client, &to).await?;
+    let outgoing = context
+        .within("handing on", client.forward(&message, to.id))
+        .await?;
+    let seq = delivered(context, &outgoing).await?;
+    context.out.emit(
+        || json!({ "item": item.item().to_string(), "channel": to.id.to_string(), "seq": seq.0 }),
+        |line| {
+            line.add(Style::Good, "handed on")
+                .plain(&format!(" #{}  ", seq.0))
+                .plain(item.name())
+        },
+    )?;
+    session.finish().await
+}
+
+pub(super) async fn kept(context: &Context, args: &KeptArgs) -> Result<(), Failure> {
+    let session = context.session(Need::Fresh).await?;
+    let client = &session.client;
+    let channel = client.channel(&args.item.channel).await?;
+    let message = find(client, channel.id, &args.item.message).await?;
+    let hold = match (args.hold, args.release) {
+        (true, _) => Some(true),
+        (_, true) => Some(false),
+        _ => None,
+    };
+    if args.until.is_some() || hold.is_some() {
+        let keep = client.keep(&message, args.until, hold);
+        context.within("asking the server", keep).await?;
+    }
+    let kept = context
+        .within("asking the server", client.kept(&message))
+        .await?;
+    context.out.emit(
+        || {
+            json!({
+                "keep_until": kept.keep_until.0,
+                "held": kept.held,
+                "collected": kept.collected.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "wanted": kept.wanted,
+                "purge_after": kept.collectors,
+            })
+        },
+        |line| line.plain(&told(&kept)),
+    )?;
+    session.finish().await
+}
+
+fn told(kept: &Kept) -> String {
+    let until = time::local(kept.keep_until);
+    let mut told = match kept.held {
+        true => format!("held; due {until}"),
+        false => format!("kept until {until}"),
+    };
+    told += &format!(
+        "; collected by {}",
+        count(kept.collected.len(), "member", "members")
+    );
+    if kept.wanted > 0 {
+        told += &format!(", goes when all of {} have", kept.wanted);
+    }
+    if kept.collectors > 0 {
+        told += &format!(", goes when {} have", kept.collectors);
+    }
+    told
+}
+
+pub(super) async fn transfers(context: &Context, args: &TransfersArgs) -> Result<(), Failure> {
+    let need = match context.global.offline {
+        true => Need::Stored,
+        false => Need::Online,
+    };
+    let session = context.session(need).await?;
+    let client = &session.client;
+    let begun = client.uploads_begun().await?;
+    if let Some(which) = &args.cancel {
+        let mut of = begun
+            .iter()
+            .filter(|upload| upload.item.to_string().starts_with(which.as_str()));
+        let (Some(upload), None) = (of.next(), of.next()) else {
+            return Err(Failure::not_found(format!(
+                "no upload, or several, begin with {which}"
+            )));
+        };
+        client.cancel_upload(upload.item).await?;
+        context.out.emit(
+            || json!({ "item": upload.item.to_string(), "state": "cancelled" }),
+            |line| line.plain(&format!("{} is given up", upload.path.display())),
+        )?;
+        return session.finish().await;
+    }
+    for upload in &begun {
+        let channel = upload.channel.to_string();
+        context.out.emit(
+            || {
+                json!({
+                    "item": upload.item.to_string(),
+                    "channel": channel,
+                    "file": upload.path.display().to_string(),
+                    "size": upload.size,
+                    "state": "begun",
+                })
+            },
+            |line| {
+                line.plain(&upload.item.to_string()[..8])
+                    .plain("  ")
+                    .plain(&upload.path.display().to_string())
+                    .plain(&format!("  {}", HumanBytes(upload.size)))
+            },
+        )?;
+    }
+    if !context.global.offline {
+        let usage = context.within("asking the server", client.usage()).await?;
+        context.out.emit(
+            || json!({ "used": usage.used, "quota": usage.quota, "largest": usage.largest }),
+            |line| {
+                let quota = match usage.quota {
+                    0 => String::new(),
+                    quota => format!(" of {}", HumanBytes(quota)),
+                };
+                line.plain(&format!(
+                    "{}{quota} taken on the server",
+                    HumanBytes(usage.used)
+                ))
+            },
+        )?;
+    }
+    session.finish().await
+}

@@ -84,3 +84,17 @@
 //!
 //! **A withdrawn item leaves nothing.** No tombstone: the folder holds what there is. The proof that
 //! it was here and was taken back is the countersigned statement of custody in the channel.
+//!
+//! **Leases apart from bytes.** What is owed to an item is one value in the store, its bytes are files:
+//! no transaction spans both. So a lease is written before the first byte and ended before the last
+//! one goes, and a sweep that may be repeated completes whatever a crash cut off. The lease is the
+//! truth; bytes without one are nobody's. Why an item is gone is remembered for 90 days, so that whoever
+//! comes late is told.
+//!
+//! **Collected by word.** A recipient's client says that it has an item; the server could count bytes
+//! sent, but not whether they arrived and were verified. A member who lies about it deprives only
+//! themselves.
+//!
+//! **Chunks beside the messages.** Puts and gets of a bulk connection change nothing that its next
+//! message depends on, so up to eight of them are worked on at once: they share a sync, and the line
+//! does not wait for the disk.

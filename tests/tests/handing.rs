@@ -107,11 +107,19 @@ async fn a_folder_comes_out_as_it_went_in_and_terms_are_kept() -> Result<()> {
 
     let into = tempfile::tempdir()?;
     let got = message(bob, room.channel, first).await?;
-    let kept = alice.kept(&message(alice, room.channel, first).await?).await?;
-    assert_eq!((kept.wanted, kept.collected.len(), kept.held), (1, 0, false));
+    let kept = alice
+        .kept(&message(alice, room.channel, first).await?)
+        .await?;
+    assert_eq!(
+        (kept.wanted, kept.collected.len(), kept.held),
+        (1, 0, false)
+    );
     let path = bob.fetch_folder(&got, into.path())?.finish().await?;
     assert_eq!(path, into.path().join("case 7"));
-    assert_eq!(fs::read_to_string(path.join("report.txt"))?, "what we found");
+    assert_eq!(
+        fs::read_to_string(path.join("report.txt"))?,
+        "what we found"
+    );
     assert_eq!(fs::read(path.join("images/disk.img"))?, vec![7; 200_000]);
     let kept = bob.kept(&got).await?;
     assert_eq!(kept.collected, [bob.member()]);

@@ -27,7 +27,7 @@ enum Way {
     /// Chunks from somewhere within.
     Part {
         commitment: Digest,
-        payload: LessSafeKey,
+        payload: Box<LessSafeKey>,
     },
 }
 
@@ -50,7 +50,7 @@ impl<W: Write> Streamed<W> {
             true => Way::Whole(Box::new(Opener::new(manifest)?)),
             false => Way::Part {
                 commitment: plan.key.commitment(plan.item, plan.cipher)?,
-                payload: plan.key.payload(plan.item, plan.cipher)?,
+                payload: Box::new(plan.key.payload(plan.item, plan.cipher)?),
             },
         };
         Ok(Self {

@@ -74,7 +74,7 @@ impl Writer {
 /// What receives it.
 enum Receiving {
     File(Arriving),
-    Stream(Streamed<Box<dyn Write + Send>>),
+    Stream(Box<Streamed<Box<dyn Write + Send>>>),
 }
 
 impl Receiving {
@@ -230,7 +230,7 @@ impl Download {
                 Place::Stream(to, range) => {
                     // Not there: it was taken by a try that failed for good.
                     let to = to.take().ok_or(ItemError::InUse)?;
-                    Receiving::Stream(Streamed::new(&manifest, range, to)?)
+                    Receiving::Stream(Box::new(Streamed::new(&manifest, range, to)?))
                 }
             };
             meter.begin(incoming.done(&layout));

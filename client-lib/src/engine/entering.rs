@@ -13,7 +13,7 @@ use plenary_proto::{
 
 use super::{
     AlarmKind, Channel, Engine, Event, GroupError, In, Waiting, anew::WayIn, heads::Heads,
-    healing::lasting,
+    healing::lasting, mls::Group,
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -220,6 +220,14 @@ impl Engine {
                     Err(error) if error.kind() == ErrorKind::Store => Err(error),
                     Err(error) => {
                         self.read_ledger();
+                        // What waits for others, or for the ledger, is no lie.
+                        let known = self.channels.get_mut(&id);
+                        let first = error.kind() == ErrorKind::NotAllowed
+                            && known.is_some_and(|one| !std::mem::replace(&mut one.stranger, true));
+                        if error.kind() != ErrorKind::Unavailable && !first {
+                            let what = format!("what the server gives to enter with: {error}");
+                            self.alarm(Some(id), AlarmKind::InvalidGroup, what);
+                        }
                         self.note(now, id, error.to_string())?;
                         match error.kind() {
                             ErrorKind::Unavailable => Ok(()),
@@ -467,14 +475,47 @@ impl Engine {
     fn join(&mut self, now: UnixMillis, welcome: &WaitingWelcome) -> Result<(), Error> {
         let id = welcome.channel;
         self.step(id, |engine| {
+            let before = engine.rule_before(id);
             engine.mls.forget(id)?;
-            engine.mls.join(id, &welcome.bytes, &welcome.tree)?.save()?;
+            let (mut group, adder) = engine.mls.join(id, &welcome.bytes, &welcome.tree)?;
+            engine.may_add(&group, adder, before)?;
+            group.save()?;
             let row = ChannelRow::entering(id);
             engine.store.put_channel(&row)?;
             engine.channels.insert(id, Channel::new(row));
             Ok(())
         })?;
         self.entered(now, id, welcome.head, None)
+    }
+
+    /// What the group says of itself that this device has of the channel now.
+    fn rule_before(&mut self, id: ChannelId) -> Option<Rule> {
+        Some(self.group(id).ok()?.context().ok()?.rule)
+    }
+
+    /// Whoever adds this device must be entitled to: by the channel's rule, and in a direct channel
+    /// by what was the rule before, or somebody could put a group of their own in its place.
+    fn may_add(&self, group: &Group, adder: DeviceId, before: Option<Rule>) -> Result<(), Error> {
+        let (id, (owner, rule)) = (group.context()?.channel, group.entry()?);
+        let own = self.identity.member();
+        let at = self.ledger_seq();
+        let entitled = self.ledger.read(|ledger| {
+            let member = ledger.device(adder).map(|device| device.member);
+            let granted = rule == Rule::Granted && ledger.granted(id, own, at);
+            rule == Rule::Open || granted || member == Some(owner)
+        });
+        let same = before.is_none_or(|before| match (before, rule) {
+            (Rule::Direct { .. }, _) | (_, Rule::Direct { .. }) => before == rule,
+            _ => true,
+        });
+        if entitled && same {
+            Ok(())
+        } else {
+            Err(Error::new(
+                ErrorKind::NotAllowed,
+                format!("{adder:?} may not add this device to the channel"),
+            ))
+        }
     }
 
     /// Claims are answered: add those who have a key package.
@@ -504,7 +545,7 @@ impl Engine {
                 Some(_) => self.alarm(
                     Some(id),
                     AlarmKind::KeyPackage,
-                    "the server gave another device's key package",
+                    format!("the server gave something else than a key package of {device:?}"),
                 ),
                 None => tracing::info!(?device, "has no key package left"),
             }

@@ -23,6 +23,7 @@ mod clock;
 mod custody;
 pub(crate) mod devices;
 mod entering;
+mod fitting;
 mod handing;
 mod heads;
 mod healing;
@@ -250,6 +251,9 @@ struct Channel {
     stuck: Option<String>,
     /// Stays so until a person enters the channel.
     gave_up: bool,
+    /// What was given to enter with held somebody whom the ledger as read here does not know; once
+    /// may be a matter of who is faster.
+    stranger: bool,
     /// A pushed record that did not hold, and was told of: what the server signs for is read first.
     suspect: Option<(Seq, AlarmKind)>,
     /// Reading waits for a longer ledger: up to here.
@@ -283,6 +287,7 @@ impl Channel {
             look_for_missing: true,
             stuck: None,
             gave_up: false,
+            stranger: false,
             suspect: None,
             needs_ledger: None,
             held: None,
@@ -322,6 +327,9 @@ pub(crate) struct Engine {
     online: bool,
     server: Option<Hello>,
     key_packages: u32,
+    /// Key packages are not made before this: a server that loses them must not keep this device
+    /// busy.
+    refill_at: UnixMillis,
     /// When the next admission ends; zero: to be looked for.
     ends_at: Option<UnixMillis>,
     /// When to ask again for statements that the server keeps back.
@@ -374,6 +382,7 @@ impl Engine {
             online: false,
             server: None,
             key_packages: 0,
+            refill_at: UnixMillis(0),
             ends_at: Some(UnixMillis(0)),
             ledger_at: None,
             names_at: UnixMillis(0),
@@ -408,6 +417,7 @@ impl Engine {
             self.alarm(None, AlarmKind::UnexpectedAnswer, what);
             return Ok(());
         };
+        let reply = self.fitting(&waiting, reply);
         match waiting {
             Waiting::Call => {
                 self.out.push_back(Output::Answered(id, reply));
@@ -418,7 +428,7 @@ impl Engine {
             Waiting::Roster(generation, key) => self.rotated(now, generation, &key, &reply),
             Waiting::KeyPackages => {
                 if let Ok(Reply::Count(count)) = reply {
-                    self.key_packages = count;
+                    self.packages_kept(count);
                 }
                 Ok(())
             }

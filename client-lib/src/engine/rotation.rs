@@ -199,7 +199,15 @@ impl Engine {
                 );
                 Ok(())
             }
-            (Ok(_), _) => Ok(()),
+            (Ok((generation, key)), _) => {
+                let keys = self.store.roster_keys()?;
+                let mut known = keys.iter().filter(|(known, _)| *known == generation);
+                if !known.any(|(_, known)| **known == *key.as_bytes()) {
+                    let what = "somebody hands out another roster key than the one in use";
+                    self.alarm(None, AlarmKind::RosterKey, what);
+                }
+                Ok(())
+            }
             (Err(RosterError::Ahead(_)), _) => {
                 self.read_ledger();
                 Ok(())

@@ -14,6 +14,8 @@ use crate::error::{Error, ErrorKind};
 const WRONG_KEY: &str = "the server's key is not the one that the Board's ledger names";
 /// Refill when fewer key packages than this are on the server.
 const KEY_PACKAGES_LOW: u32 = 8;
+/// Between one refill of key packages and the next.
+const REFILL_MS: u64 = 30_000;
 /// How long before statements are asked for again that the server denies or keeps back.
 const WITHHELD_MS: u64 = 5_000;
 
@@ -336,11 +338,13 @@ impl Engine {
             .any(|waiting| matches!(waiting, Waiting::KeyPackages));
         let needed = self.online
             && !under_way
+            && self.refill_at <= now
             && self.key_packages < KEY_PACKAGES_LOW
             && self.standing(now) == Standing::Live;
         if !needed {
             return Ok(());
         }
+        self.refill_at = now.plus(REFILL_MS);
         let missing = (limits::KEY_PACKAGES as u32).saturating_sub(self.key_packages);
         let store = self.store.clone();
         let (packages, last_resort) = store.atomic(|| {
@@ -359,6 +363,18 @@ impl Engine {
             Waiting::KeyPackages,
         );
         Ok(())
+    }
+
+    /// How many key packages the server has, right after it was given enough.
+    pub(super) fn packages_kept(&mut self, count: u32) {
+        self.key_packages = count;
+        if count < KEY_PACKAGES_LOW {
+            let what = format!(
+                "the server keeps {count} key packages of those it was just given: \
+                 this device can hardly be added to channels"
+            );
+            self.alarm(None, AlarmKind::KeyPackage, what);
+        }
     }
 
     /// How far the ledger is verified here.

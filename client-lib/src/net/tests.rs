@@ -107,7 +107,7 @@ async fn a_text_that_is_no_address_is_refused() {
 }
 
 #[tokio::test]
-async fn another_ca_is_not_trusted() {
+async fn hostile_certificate_of_another_ca() {
     let server = Server::start().await;
     let credentials = Credentials {
         ca_pin: Digest([1; 32]),
@@ -119,7 +119,7 @@ async fn another_ca_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn another_name_is_not_trusted() {
+async fn hostile_certificate_for_another_name() {
     let server = Server::start().await;
     let credentials = Credentials {
         address: server.address.replace("localhost", "127.0.0.1"),
@@ -147,7 +147,7 @@ async fn refused_hello(change: impl FnOnce(&mut plenary_proto::reply::Hello)) ->
 }
 
 #[tokio::test]
-async fn another_network_key_or_inflated_limits_get_no_signature() {
+async fn hostile_hello_gets_no_signature() {
     assert_eq!(
         refused_hello(|hello| hello.network = NetworkId([1; 16])).await,
         ErrorKind::Trust
@@ -170,7 +170,7 @@ async fn another_network_key_or_inflated_limits_get_no_signature() {
 }
 
 #[tokio::test]
-async fn ok_by_another_key_or_over_another_transcript_is_refused() {
+async fn hostile_ok_by_another_key_or_transcript() {
     let server = Server::start().await;
     let credentials = server.device(Purpose::Chat);
     for (exact, own_key) in [(true, false), (false, true)] {
@@ -195,7 +195,7 @@ async fn ok_by_another_key_or_over_another_transcript_is_refused() {
 /// signature binds the relay's own TLS connection to the client, so the true server refuses it,
 /// and the true server's OK, if it gave one, would not hold at the client.
 #[tokio::test]
-async fn a_relay_with_the_right_certificate_gains_nothing() {
+async fn hostile_relay_with_the_right_certificate() {
     let server = Server::start().await;
     let relay = server.twin().await;
     let mut credentials = server.device(Purpose::Chat);
@@ -249,7 +249,7 @@ async fn a_refusal_keeps_its_kind() {
 }
 
 #[tokio::test]
-async fn before_ok_a_message_has_at_most_4_kib() {
+async fn hostile_message_above_4_kib_before_ok() {
     let server = Server::start().await;
     let credentials = server.device(Purpose::Chat);
     let (opened, ()) = join!(open(&credentials, server.expected()), async {
@@ -261,7 +261,7 @@ async fn before_ok_a_message_has_at_most_4_kib() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_says_nothing_is_given_up() {
+async fn hostile_handshake_stall() {
     let server = Server::start().await;
     let credentials = server.device(Purpose::Chat);
     let (opened, ()) = join!(open(&credentials, server.expected()), async {
@@ -273,7 +273,7 @@ async fn a_server_that_says_nothing_is_given_up() {
 }
 
 #[tokio::test]
-async fn what_a_server_may_not_send_ends_the_connection() {
+async fn hostile_messages_out_of_place() {
     let fragment = |kind, last| Frame::message(vec![], OpCode::Data(kind), last);
     let mut fragments = vec![Message::Frame(fragment(Data::Binary, false))];
     fragments.resize(
@@ -342,7 +342,7 @@ async fn large_frames_travel_in_parts_both_ways() {
 }
 
 #[tokio::test]
-async fn parts_out_of_order_and_frames_too_large_are_refused() {
+async fn hostile_parts_out_of_order_or_too_large() {
     let (mut connection, mut peer) = pair(Purpose::Chat).await;
     let whole = Bytes::from(vec![0; 200_000]);
     let mut pieces: Vec<_> = parts(&whole, CHAT_MESSAGE).unwrap().collect();

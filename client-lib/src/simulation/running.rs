@@ -152,6 +152,14 @@ impl World {
         engine.read_ledger_with(|ledger| ledger.head())
     }
 
+    /// The roster keys that a party holds, newest first.
+    pub fn roster_keys(&self, index: usize) -> Vec<(u32, [u8; 32])> {
+        let keys = self.parties[index].engine.store().roster_keys().unwrap();
+        keys.into_iter()
+            .map(|(generation, key)| (generation.number, *key))
+            .collect()
+    }
+
     /// How many messages of a party wait to be sent.
     pub fn queued(&self, index: usize) -> u64 {
         self.parties[index].engine.store().queued(None).unwrap()

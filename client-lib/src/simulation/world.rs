@@ -12,7 +12,7 @@ use plenary_certs::{
         Admit, Body, Capacity, ChannelBody, DeviceBody, EntryRule, Ledger, Person, Policy,
         Recovery, Root, Server, Thresholds, Voucher, found,
     },
-    profile::{Generation, RosterKey, sealing_keypair},
+    profile::{Generation, sealing_keypair},
     signing::SigningKey,
 };
 use plenary_core::{
@@ -26,7 +26,6 @@ use plenary_proto::{
     label::Label,
     reply::{Failure, Reply},
 };
-use ring::rand::SystemRandom;
 use secrecy::SecretString;
 
 use super::{Dice, Wire, line::Line, queues::Queues};
@@ -76,6 +75,8 @@ pub struct World {
     pub board: Vec<SigningKey>,
     /// The server's identity key.
     pub server: SigningKey,
+    /// The roster key, first generation: everybody has it.
+    pub roster: [u8; 32],
     /// The ledger as the Board has it.
     pub ledger: Ledger,
     /// Everybody: party `n` is member `[n + 1; 16]` with device `[n + 101; 16]`.
@@ -138,20 +139,14 @@ impl World {
             .collect();
         let (root, rest) = founding(&board, &server, &identities, &channels);
         let (root1, statements) = found(network_id, root, rest, now);
+        let roster = dice.split(u64::MAX - 1).bytes();
         let mut parties = Vec::new();
         for (index, mut identity) in identities.into_iter().enumerate() {
             identity.root1 = root1.0;
             let path = folder.path().join(index.to_string());
             let store = Store::create_cheaply(&path, &passphrase()).unwrap();
             store.put_identity(&identity).unwrap();
-            store
-                .put_roster_key(
-                    Generation::FIRST,
-                    RosterKey::generate(&SystemRandom::new())
-                        .unwrap()
-                        .as_bytes(),
-                )
-                .unwrap();
+            store.put_roster_key(Generation::FIRST, &roster).unwrap();
             let random = Box::new(dice.split(index as u64 + 1));
             parties.push(Party::new(Engine::open(store, random).unwrap(), path));
         }
@@ -163,6 +158,7 @@ impl World {
             now,
             board,
             server,
+            roster,
             ledger: Ledger::new(network_id, root1),
             parties,
             channels,

@@ -376,6 +376,24 @@ impl Colluder {
         output
     }
 
+    /// The same; the group moves on. Also its tree after.
+    pub fn commit_and_move(
+        &mut self,
+        data: &AuthData,
+        build: impl FnOnce(
+            mls_rs::group::CommitBuilder<'_, Config>,
+        ) -> mls_rs::group::CommitBuilder<'_, Config>,
+    ) -> (CommitOutput, Vec<u8>) {
+        let group = self.group.as_mut().unwrap();
+        let builder = group
+            .commit_builder()
+            .authenticated_data(data.encode())
+            .commit_time(MlsTime::from(data.time.0 / 1000));
+        let output = build(builder).build().unwrap();
+        group.apply_pending_commit().unwrap();
+        (output, self.tree())
+    }
+
     /// The index of a device's leaf.
     pub fn leaf_of(&self, device: DeviceId) -> u32 {
         let group = self.group.as_ref().unwrap();

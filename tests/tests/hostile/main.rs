@@ -10,8 +10,6 @@
 //! prints the seed, and `PLENARY_SEED=17` with the test's name plays that one again. What each
 //! attack must lead to is in `HOSTILE.md`, which a test compares with the list here.
 
-#![cfg_attr(test, allow(dead_code, reason = "more attacks to come"))]
-
 #[cfg(test)]
 mod attacks;
 #[cfg(test)]

@@ -271,7 +271,7 @@ impl Group {
         }
     }
 
-    fn device_at(&self, index: u32) -> Option<DeviceId> {
+    pub(super) fn device_at(&self, index: u32) -> Option<DeviceId> {
         self.group
             .member_at_index(index)
             .and_then(|member| device_of(&member.signing_identity))

@@ -32,6 +32,7 @@ use mls_rs::{
 };
 use mls_rs_core::{key_package::KeyPackageStorage as _, time::MlsTime};
 use plenary_certs::{
+    ledger::Standing,
     mls::{
         auth_data::AuthData,
         context::{self, ChannelContext},
@@ -264,8 +265,10 @@ impl Mls {
                 .judge
                 .ledger()
                 .read(|ledger| ledger.standing(device, basis.seq, basis.time));
-            if standing != plenary_certs::ledger::Standing::Live {
-                return Err(JudgeError::Fenced(device).into());
+            match standing {
+                Standing::Live => {}
+                Standing::Unknown => return Err(JudgeError::NotLive { device, standing }.into()),
+                _ => return Err(JudgeError::Fenced(device).into()),
             }
         }
         Ok(old)
@@ -282,19 +285,20 @@ impl Mls {
             .collect()
     }
 
-    /// Joins by welcome.
+    /// Joins by welcome; also says who added this device.
     pub(crate) fn join(
         &self,
         channel: ChannelId,
         welcome: &[u8],
         tree: &[u8],
-    ) -> Result<Group, GroupError> {
+    ) -> Result<(Group, DeviceId), GroupError> {
         let welcome = MlsMessage::from_bytes(welcome)?;
         let tree = ExportedTree::from_bytes(tree)?;
-        let (group, _) = self.client.join_group(Some(tree), &welcome, None)?;
+        let (group, info) = self.client.join_group(Some(tree), &welcome, None)?;
         let group = self.wrap(group);
         group.check_context(channel)?;
-        Ok(group)
+        let adder = group.device_at(info.sender).ok_or(JudgeError::NoDevice)?;
+        Ok((group, adder))
     }
 
     /// The group as it was saved last.
@@ -321,7 +325,22 @@ impl Mls {
         let package = message
             .as_key_package()
             .ok_or_else(|| GroupError::Invalid("not a key package".to_owned()))?;
-        device_of(package.signing_identity()).ok_or_else(|| JudgeError::NoDevice.into())
+        let device = device_of(package.signing_identity()).ok_or(JudgeError::NoDevice)?;
+        if message.cipher_suite() != Some(HYBRID) {
+            return Err(GroupError::Invalid(
+                "a key package of another suite than the network's".to_owned(),
+            ));
+        }
+        let known = self
+            .judge
+            .ledger()
+            .read(|ledger| ledger.device(device).map(|device| device.keys.mls));
+        if known.map(|key| key.0.to_vec())
+            != Some(package.signing_identity().signature_key.as_bytes().to_vec())
+        {
+            return Err(JudgeError::WrongKey { device }.into());
+        }
+        Ok(device)
     }
 
     /// Erases key packages whose life is over.

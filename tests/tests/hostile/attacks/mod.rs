@@ -1,7 +1,9 @@
 //! The attacks by name. Each is a test `hostile_NAME`; the table in `HOSTILE.md` lists them all.
 
+mod answers;
 mod control;
 mod groups;
+mod joining;
 mod ledger;
 mod messages;
 
@@ -78,4 +80,68 @@ attacks! {
     messages::hostile_trimmed_too_early,
     messages::hostile_envelope_of_another,
     messages::hostile_content_is_noise,
+    joining::hostile_replayed_welcome,
+    joining::hostile_welcome_from_non_owner,
+    joining::hostile_welcome_replaces_direct_channel,
+    joining::hostile_key_package_of_another_device,
+    joining::hostile_key_package_with_another_key,
+    joining::hostile_key_package_of_weaker_suite,
+    joining::hostile_key_package_is_noise,
+    joining::hostile_key_package_given_twice,
+    joining::hostile_exhausted_key_packages,
+    joining::hostile_wrong_tree,
+    joining::hostile_wrong_group_info,
+    joining::hostile_group_of_another_channel,
+    joining::hostile_group_of_another_network,
+    joining::hostile_downgraded_suite,
+    joining::hostile_ghost_in_tree,
+    joining::hostile_old_group_to_joiner,
+    answers::hostile_garbage_frames,
+    answers::hostile_oversized_frames,
+    answers::hostile_answers_of_another_kind,
+    answers::hostile_unasked_answers,
+    answers::hostile_unasked_pushes,
+    answers::hostile_swapped_profiles,
+    answers::hostile_altered_profile,
+    answers::hostile_planted_roster_key,
+}
+
+/// `HOSTILE.md` has one row for each attack here, and none besides; every test it names elsewhere
+/// exists.
+#[test]
+fn hostile_table_lists_every_attack() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = std::fs::read_to_string(folder.join("HOSTILE.md")).unwrap();
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .filter(|line| line.starts_with('|') && line.contains('`'))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let mut listed = Vec::new();
+    for row in &rows {
+        let [attack, does, test] = row[..] else {
+            panic!("not three columns: {row:?}")
+        };
+        assert!(!attack.is_empty() && !does.is_empty(), "{row:?}");
+        // A code in the table is one that there is.
+        for code in does.split('`').skip(1).step_by(2) {
+            let known = plenary_client::AlarmKind::from_code(code).is_some();
+            assert!(known, "{code} is no alarm");
+        }
+        let test = test.trim_matches('`');
+        match test.split_once("::") {
+            None => listed.push(test),
+            Some((file, name)) => {
+                let source = std::fs::read_to_string(folder.join("..").join(file)).unwrap();
+                assert!(
+                    source.contains(&format!("fn {name}(")),
+                    "{file} has no {name}"
+                );
+            }
+        }
+    }
+    let mut names: Vec<_> = NAMES.to_vec();
+    names.sort_unstable();
+    listed.sort_unstable();
+    assert_eq!(listed, names);
 }

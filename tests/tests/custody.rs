@@ -84,7 +84,7 @@ async fn the_sender_sees_how_far_each_recipient_is_and_may_take_it_back() -> Res
     let at_three = message(&room, 3, seq).await?;
     let refused = room.client(3)?.withdraw(&at_three).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::NotAllowed, "{refused}");
-    let items = room.server.data().join("items");
+    let items = room.server.data().join("items/blobs");
     assert_eq!(fs::read_dir(&items)?.count(), 1);
     sender.withdraw(&sent).await?;
     sender.withdraw(&sent).await?;

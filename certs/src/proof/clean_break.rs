@@ -507,8 +507,8 @@ mod tests {
         for part in [
             "REVOKE",
             "up to record 6 (epoch 3)",
-            "record 7 (epoch 4)",
-            "4 messages and 1 files",
+            "Record 7 removed it (epoch 4)",
+            "4 messages, files handed over: 1",
             "signed by the server",
         ] {
             assert!(text.contains(part), "{part}: {text}");

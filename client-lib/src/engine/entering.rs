@@ -3,7 +3,7 @@
 use plenary_certs::ledger::EntryRule;
 use plenary_certs::mls::{
     context::{ChannelContext, Rule},
-    judge::Basis,
+    judge::{self, Basis},
 };
 use plenary_proto::{
     ids::{ChannelHead, ChannelId, ClientId, DeviceId, Epoch, MemberId, UnixMillis},
@@ -500,9 +500,9 @@ impl Engine {
         let own = self.identity.member();
         let at = self.ledger_seq();
         let entitled = self.ledger.read(|ledger| {
-            let member = ledger.device(adder).map(|device| device.member);
-            let granted = rule == Rule::Granted && ledger.granted(id, own, at);
-            rule == Rule::Open || granted || member == Some(owner)
+            ledger.device(adder).is_some_and(|device| {
+                judge::may_add(ledger, at, id, (owner, rule), device.member, own)
+            })
         });
         let same = before.is_none_or(|before| match (before, rule) {
             (Rule::Direct { .. }, _) | (_, Rule::Direct { .. }) => before == rule,

@@ -34,6 +34,10 @@ fn fits(waiting: &Waiting, reply: &Reply) -> bool {
         Waiting::Message(..) | Waiting::Change(..) => matches!(reply, Reply::Appended { .. }),
         Waiting::Packages(_) => matches!(reply, Reply::KeyPackageList(_)),
         // Checked where they are used.
-        Waiting::Heartbeat | Waiting::Countersign { .. } | Waiting::Forget | Waiting::Call => true,
+        Waiting::Heartbeat
+        | Waiting::Roster(..)
+        | Waiting::Countersign { .. }
+        | Waiting::Forget
+        | Waiting::Call => true,
     }
 }

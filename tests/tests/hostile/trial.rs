@@ -150,7 +150,7 @@ impl Trial {
                 self.world.connect(index);
             }
         }
-        self.world.run_for(20_000);
+        self.world.run_for(120_000);
     }
 
     /// A party raised this alarm.

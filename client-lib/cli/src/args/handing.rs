@@ -5,7 +5,7 @@ use std::ops::Range;
 use clap::Args;
 use plenary_client::ids::UnixMillis;
 
-use super::ItemArgs;
+use super::{ItemArgs, ReaderArgs};
 use crate::time;
 
 #[derive(Debug, Args)]
@@ -20,6 +20,8 @@ pub(crate) struct ForwardArgs {
     pub(crate) item: ItemArgs,
     /// The channel to hand it on in: name, or beginning of the id.
     pub(crate) to: String,
+    #[command(flatten)]
+    pub(crate) audience: ReaderArgs,
 }
 
 #[derive(Debug, Args)]

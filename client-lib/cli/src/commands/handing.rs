@@ -5,8 +5,9 @@ use plenary_client::Kept;
 use serde_json::json;
 
 use super::{
+    audience::{before_sending, sent_to},
     find::find,
-    send::{allowed, audience, delivered},
+    send::{allowed, delivered},
     show::count,
 };
 use crate::{
@@ -27,11 +28,12 @@ pub(super) async fn forward(context: &Context, args: &ForwardArgs) -> Result<(),
         Failure::not_found(format!("message #{} hands over no file", message.seq.0))
     })?;
     allowed(&to, item.label())?;
-    audience(context, client, &to).await?;
+    let readers = before_sending(context, client, &to, &args.audience).await?;
     let outgoing = context
         .within("handing on", client.forward(&message, to.id))
         .await?;
     let seq = delivered(context, &outgoing).await?;
+    sent_to(client, &to, readers.as_ref()).await?;
     context.out.emit(
         || json!({ "item": item.item().to_string(), "channel": to.id.to_string(), "seq": seq.0 }),
         |line| {

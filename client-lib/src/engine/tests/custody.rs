@@ -1,12 +1,15 @@
 //! Custody between engines: who hears what, and what a member or the server may not get through.
 
 use plenary_certs::custody::{Act, Entry, Record, Statement, encode_entries};
-use plenary_core::items::{Items, Reservation};
+use plenary_core::{
+    items::{Items, Reservation},
+    leases::{Asked, Ended},
+};
 use plenary_proto::{
     codec::encode_server,
     ids::*,
     reply::{Code, Failure, Reply, ServerFrame},
-    request::{ClientFrame, Request},
+    request::{ClientFrame, ItemTerms, Request},
 };
 
 use crate::{
@@ -25,7 +28,7 @@ fn put_up(world: &World, by: usize, channel: ChannelId, plan: Plan) -> Manifest 
     let mut sealer = Sealer::new(plan).unwrap();
     let chunk = sealer.seal(DATA).unwrap();
     let manifest = sealer.finish().unwrap();
-    let (items, item) = (world.items.clone(), manifest.item());
+    let (network, item) = (world.network.clone(), manifest.item());
     block(async {
         let reservation = Reservation {
             item,
@@ -35,9 +38,15 @@ fn put_up(world: &World, by: usize, channel: ChannelId, plan: Plan) -> Manifest 
             chunk: manifest.layout().sealed_chunk(),
             time: world.now,
         };
-        items.reserve(reservation).await.unwrap();
-        items.put(item, 0, chunk.bytes.into()).await.unwrap();
-        items.commit(item, *manifest.root()).await.unwrap();
+        let asked = Asked {
+            reservation,
+            member: MemberId([by as u8 + 1; 16]),
+            terms: ItemTerms::default(),
+        };
+        network.reserve_item(asked).await.unwrap();
+        let put = world.items.put(item, 0, chunk.bytes.into());
+        put.await.unwrap();
+        network.commit_item(item, *manifest.root()).await.unwrap();
     });
     manifest
 }
@@ -178,7 +187,8 @@ fn what_was_stated_offline_or_before_a_crash_is_told_later() {
 fn of_what_is_gone_the_device_s_clock_is_all() {
     let (mut world, channel, manifest) = handed_over(2);
     let item = manifest.item();
-    block(world.items.remove(item)).unwrap();
+    let now = world.now;
+    block(world.network.end_item(item, Ended::Expired, now)).unwrap();
     acts(&mut world, 1, channel, item, RECEIVED);
     world.run();
     let told = told(&world, 0, channel, item);

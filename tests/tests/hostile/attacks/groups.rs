@@ -83,7 +83,9 @@ fn strike(
     trial.world.run_for(1_000);
     for (victim, before) in victims.iter().zip(before) {
         trial.raised(*victim, kind);
-        assert_eq!(trial.world.devices_in(*victim, channel), before);
+        // It may be out and on its way back in; nobody new is in its group.
+        let now = trial.world.devices_in(*victim, channel);
+        assert!(now.iter().all(|device| before.contains(device)), "{now:?}");
     }
     trial.honest();
     trial.talks(channel, victims);

@@ -8,9 +8,9 @@
 //! ```
 //!
 //! **Durable.** A chunk counts once bytes and mark are on disk. Chunks that come at the same time
-//! share one fdatasync (see [`upload`]).
+//! share one fdatasync (see `upload`).
 //!
-//! **Commit.** Root checked; list written beside the part; blob taken over ([`blobs::Blobs`]); then
+//! **Commit.** Root checked; list written beside the part; blob taken over (`blobs::Blobs`); then
 //! the list gets its name, which makes the item readable; then the staging folder goes. After a crash
 //! in between, the same commit does what is left.
 //!

@@ -2,7 +2,7 @@
 //!
 //! Sealed under the invitation's secret, so the server learns no name; signed by the new device's
 //! authentication key, so that the keys are its own. What the Board compares with the person, by
-//! another way, is the [`fingerprint`]. What a member whom the Board knows already adds is a
+//! another way, is the [`fingerprint()`]. What a member whom the Board knows already adds is a
 //! [`Countersignature`].
 
 mod application;

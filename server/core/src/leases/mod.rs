@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A lease is one value in the store, changed by `put_if` only; [`Items`](crate::items::Items) has the
-//! bytes. The order is such that every crash leaves what the next [`sweep`] completes:
+//! bytes. The order is such that every crash leaves what the next `sweep` completes:
 //!
 //! - a lease is there before any byte of its item, so bytes without a lease are nobody's;
 //! - a lease says that it ended before its bytes are removed, so none is owed that is not there.

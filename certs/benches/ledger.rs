@@ -1,8 +1,7 @@
 //! What it costs to verify a whole ledger, beside its signatures alone.
 //!
 //! `cargo bench -p plenary-certs --bench ledger`: 10,000 statements, 3 of 7 people on each. The
-//! last lines are the ratio of rounds taken by turns, The client
-//! opens its profile with this.
+//! last line is the ratio of rounds taken by turns. The client opens its profile with this.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -77,8 +77,10 @@ impl Blobs for FolderBlobs {
 
     async fn range(&self, item: ItemId, offset: u64, length: usize) -> Result<Bytes, ItemsError> {
         let path = self.path(item);
+        // Not in the closure: each of the many threads for blocking work would keep an arena of its
+        // own for chunks, and a transfer would cost twice its window.
+        let mut bytes = vec![0; length];
         blocking(move || {
-            let mut bytes = vec![0; length];
             let read = File::open(path).and_then(|file| file.read_exact_at(&mut bytes, offset));
             match read {
                 Ok(()) => Ok(bytes.into()),

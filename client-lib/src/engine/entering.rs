@@ -119,6 +119,7 @@ impl Engine {
             None if self.direct_members(id)?.is_some() && !self.was_in(id) => {
                 return self.found(now, id);
             }
+            None if self.trace(id) => {}
             None => {
                 self.ask(Request::GroupState(id), Waiting::Entry(id));
             }

@@ -28,7 +28,9 @@ fn fits(waiting: &Waiting, reply: &Reply) -> bool {
         Waiting::KeyPackages => matches!(reply, Reply::Count(_)),
         Waiting::Welcomes => matches!(reply, Reply::WelcomeList(_)),
         Waiting::Watch(_) => matches!(reply, Reply::Heads(_)),
-        Waiting::Read(_) | Waiting::Head(_) => matches!(reply, Reply::Records { .. }),
+        Waiting::Read(_) | Waiting::Head(_) | Waiting::Trace(_) => {
+            matches!(reply, Reply::Records { .. })
+        }
         Waiting::Entry(_) => matches!(reply, Reply::GroupState { .. }),
         Waiting::Found(_) => matches!(reply, Reply::Done),
         Waiting::Message(..) | Waiting::Change(..) => matches!(reply, Reply::Appended { .. }),

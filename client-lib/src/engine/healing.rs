@@ -1,21 +1,41 @@
-//! A channel that this device cannot follow: told at once, entered again by an external commit under
-//! the same identity, and what was missed is asked for (see [`super::handing`]).
+//! A channel that this device cannot follow: told at once, read again, and if that does not help,
+//! entered again by an external commit under the same identity; what was missed is asked for (see
+//! [`super::handing`]).
 //!
 //! ```text
-//! In --commit does not hold, group lost--> Entering (gap opens) --> In (gap closes) --> asks
-//!  ^                                          | too often
-//!  +-- `enter` by a person -- stuck <---------+
+//! In --next record does not hold--> In (doubt: reads again, later and later) --holds--> In
+//!                                    | a commit that was read so often, group lost, trimmed
+//!                                    v
+//!  In (gap closes) <-- Entering (gap opens) --too often--> stuck --`enter` by a person--> Entering
+//!  |                         | the log is another one
+//!  +-------------------------+--> back to where it last held, and Entering
 //! ```
+//!
+//! Group and position are kept while a record is in doubt: who lies about it once may tell the truth
+//! the next time, and then nothing has happened. Records that do not add up to what the server signed,
+//! a hole and a commit under another ledger are never a reason to enter again: there is nothing in them
+//! that the device's own state could be at fault for.
+//!
+//! A return may have been into a lie, for a lie was the reason for it. So before each the log is followed
+//! from where it was left, without being opened. If it turns out to be another one within the hour, all
+//! that was read since the first return is set aside, what this device sent there waits again, and it
+//! returns once more; the rest is handed on by peers.
 //!
 //! Tries are counted on disk and spread out: a server that goes on feeding nonsense, or a member, gets
 //! a handful of returns within the hour and then a channel that stands still and says why.
 
+use std::collections::BTreeSet;
+
 use plenary_proto::{
     ids::{ChannelHead, ChannelId, Epoch, Seq, UnixMillis},
-    reply::{Code, Failure},
+    limits,
+    reply::{Code, Failure, Reply},
+    request::Request,
 };
 
-use super::{AlarmKind, Engine, Event, GroupError, In, entering::channel_row};
+use super::{
+    AlarmKind, Engine, Event, GroupError, In, Waiting, entering::channel_row, reading::follow,
+};
 use crate::{
     content::{Carries, Content, Envelope, Kind, SignedContext},
     error::{Error, ErrorKind},
@@ -28,6 +48,12 @@ use crate::{
 
 /// Returns, or tries to return, before a person must look.
 pub(super) const MOST_TRIES: u32 = 6;
+/// So often is a commit read that does not hold before the device's own state is thought to be at
+/// fault.
+const READS: u32 = 3;
+/// Before the second reading; four times as long before each further one, up to the most.
+const READ_AGAIN_MS: u64 = 1_000;
+const READ_AGAIN_MOST_MS: u64 = 64_000;
 /// After so long without another one, a return counts as done.
 const FORGET_MS: u64 = 3_600_000;
 /// Before the second try; four times as long before each further one.
@@ -35,7 +61,146 @@ const WAIT_MS: u64 = 1_000;
 /// All members may have to return from the same thing: not in the same moment.
 const SPREAD_MS: u64 = 300;
 
+/// A record that does not hold.
+pub(super) struct Doubt {
+    pub(super) at: Seq,
+    /// What was said of it.
+    told: BTreeSet<AlarmKind>,
+    /// How often it was read. Pushes do not count: nobody signs for them.
+    reads: u32,
+}
+
 impl Engine {
+    /// Says what is wrong with a record, once for each kind.
+    pub(super) fn doubt(&mut self, id: ChannelId, (at, kind): (Seq, AlarmKind), what: &str) {
+        let Some(channel) = self.channels.get_mut(&id) else {
+            return;
+        };
+        let doubt = channel.doubt.take_if(|doubt| doubt.at == at);
+        let mut doubt = doubt.unwrap_or(Doubt {
+            at,
+            told: BTreeSet::new(),
+            reads: 0,
+        });
+        let first = doubt.told.insert(kind);
+        channel.doubt = Some(doubt);
+        if first {
+            self.alarm(Some(id), kind, what);
+        }
+    }
+
+    /// What comes next was read and does not hold: it is read again later, and if it may be this
+    /// device's own state, the channel is entered again in the end.
+    pub(super) fn read_in_vain(
+        &mut self,
+        now: UnixMillis,
+        id: ChannelId,
+        (at, kind): (Seq, AlarmKind),
+        why: &str,
+    ) -> Result<(), Error> {
+        self.doubt(id, (at, kind), why);
+        let Some(doubt) = self
+            .channels
+            .get_mut(&id)
+            .and_then(|channel| channel.doubt.as_mut())
+        else {
+            return Ok(());
+        };
+        doubt.reads += 1;
+        let reads = doubt.reads;
+        if reads >= READS {
+            match kind {
+                AlarmKind::InvalidCommit | AlarmKind::RecordsTrimmed => {
+                    return self.rejoin(now, id, why);
+                }
+                _ if self.other_log(now, id)? => return Ok(()),
+                _ => {}
+            }
+        }
+        let wait = READ_AGAIN_MS << (2 * (reads - 1)).min(6);
+        let wait = wait.min(READ_AGAIN_MOST_MS) + self.jitter(SPREAD_MS)?;
+        self.put_off(id, now.plus(wait));
+        Ok(())
+    }
+
+    /// The server's log is not the one that this device follows. If it came back lately, that was
+    /// into a lie: it returns from where it was before. Whether it does.
+    pub(super) fn other_log(&mut self, now: UnixMillis, id: ChannelId) -> Result<bool, Error> {
+        if channel_row(self, id)?.standing != In::In || !self.go_back(now, id)? {
+            return Ok(false);
+        }
+        self.rejoin(
+            now,
+            id,
+            "the log it had entered is not the server's any more",
+        )?;
+        Ok(true)
+    }
+
+    /// To where the log last held, if this device came back lately. Whether it did.
+    fn go_back(&mut self, now: UnixMillis, id: ChannelId) -> Result<bool, Error> {
+        let mut row = channel_row(self, id)?;
+        let lately = self.store.healing(id)?.filter(|one| {
+            !one.given_up && one.last.plus(FORGET_MS) > now && one.from.seq < row.head.seq
+        });
+        let Some(Healing { from, .. }) = lately else {
+            return Ok(false);
+        };
+        self.step(id, |engine| {
+            engine.store.set_aside(id, from.seq, engine.device())?;
+            engine.store.open_gap(id, from.seq)?;
+            row.head = from;
+            engine.save_row(row)
+        })?;
+        self.load_gaps(id)?;
+        Ok(true)
+    }
+
+    /// Before a return: asks whether the log still goes on from what was read of it here.
+    pub(super) fn trace(&mut self, id: ChannelId) -> bool {
+        let Some(at) = self.channels.get(&id).and_then(|channel| channel.trace) else {
+            return false;
+        };
+        let request = Request::Read {
+            channel: id,
+            after: at.seq,
+            limit: limits::READ_RECORDS,
+        };
+        self.ask(request, Waiting::Trace(id));
+        true
+    }
+
+    /// What was asked for by [`Self::trace`].
+    pub(super) fn traced(
+        &mut self,
+        now: UnixMillis,
+        id: ChannelId,
+        reply: Result<Reply, Failure>,
+    ) -> Result<(), Error> {
+        self.appending(id, false);
+        let Some(channel) = self.channels.get_mut(&id) else {
+            return Ok(());
+        };
+        let Some(at) = channel.trace.take() else {
+            return Ok(());
+        };
+        // Whether this device may read at all, entering tells.
+        if let Ok(Reply::Records { records, head }) = reply
+            && let Some(head) = self.check_head(id, &head)?
+        {
+            let end = follow(id, at, &records);
+            let more = end.filter(|end| end.seq > at.seq && end.seq < head.seq);
+            if let (Some(_), Some(channel)) = (more, self.channels.get_mut(&id)) {
+                channel.trace = more;
+            } else if end.is_none_or(|end| end != head) {
+                let what = "the server's log is not the one that was read here any more";
+                self.alarm(Some(id), AlarmKind::LogForked, what);
+                self.go_back(now, id)?;
+            }
+        }
+        self.advance(now, id)
+    }
+
     /// Whether this device's group of a channel that it is in can be used. If not, it enters again.
     pub(super) fn is_sound(&mut self, now: UnixMillis, id: ChannelId) -> Result<bool, Error> {
         match self.group(id) {
@@ -79,6 +244,8 @@ impl Engine {
             channel.pushed.clear();
             channel.reading = false;
             channel.fence_at = None;
+            channel.doubt = None;
+            channel.trace = Some(channel.row.head);
             channel.failing.clear();
             channel.not_before = now.plus(wait);
         }
@@ -112,10 +279,15 @@ impl Engine {
         let before = self.store.healing(id)?;
         let before = before.filter(|one| !one.given_up && one.last.plus(FORGET_MS) > now);
         let healing = Healing {
-            tries: before.map_or(0, |one| one.tries) + 1,
+            tries: before.as_ref().map_or(0, |one| one.tries) + 1,
             last: now,
             why: why.to_owned(),
             given_up: false,
+            // Of several returns the first may have been into the lie already.
+            from: match before {
+                Some(one) => one.from,
+                None => channel_row(self, id)?.head,
+            },
         };
         if healing.tries <= MOST_TRIES {
             return Ok(Some(healing));

@@ -55,8 +55,8 @@ use plenary_certs::{
 };
 use plenary_proto::{
     ids::{
-        ChannelId, ClientId, DeviceId, Digest, InvitationId, ItemId, LedgerHead, LedgerSeq,
-        PublicKey, RequestId, Seq, UnixMillis,
+        ChannelHead, ChannelId, ClientId, DeviceId, Digest, InvitationId, ItemId, LedgerHead,
+        LedgerSeq, PublicKey, RequestId, Seq, UnixMillis,
     },
     reply::{Failure, Hello, Push, Record, Reply},
     request::Request,
@@ -209,6 +209,7 @@ enum Waiting {
     Watch(Vec<ChannelId>),
     Read(ChannelId),
     Head(ChannelId),
+    Trace(ChannelId),
     Entry(ChannelId),
     Found(ChannelId),
     Message(ChannelId, ClientId),
@@ -254,8 +255,10 @@ struct Channel {
     /// What was given to enter with held somebody whom the ledger as read here does not know; once
     /// may be a matter of who is faster.
     stranger: bool,
-    /// A pushed record that did not hold, and was told of: what the server signs for is read first.
-    suspect: Option<(Seq, AlarmKind)>,
+    /// What comes next in the log does not hold.
+    doubt: Option<healing::Doubt>,
+    /// Before a return: how far the log was followed, as far as it was not to its end.
+    trace: Option<ChannelHead>,
     /// Reading waits for a longer ledger: up to here.
     needs_ledger: Option<LedgerSeq>,
     /// Why what is queued waits.
@@ -288,7 +291,8 @@ impl Channel {
             stuck: None,
             gave_up: false,
             stranger: false,
-            suspect: None,
+            doubt: None,
+            trace: None,
             needs_ledger: None,
             held: None,
             heads: Heads::default(),
@@ -351,10 +355,13 @@ impl Engine {
         let mut channels = BTreeMap::new();
         for row in store.channels()? {
             let heads = Heads::load(&store, row.id, row.head.seq)?;
-            let healing = store.healing(row.id)?.filter(|one| one.given_up);
+            let healing = store.healing(row.id)?;
+            let returns = healing.is_some() && row.standing == In::Entering;
+            let healing = healing.filter(|one| one.given_up);
             let channel = Channel {
                 heads,
                 gaps: store.gaps(row.id)?,
+                trace: returns.then_some(row.head),
                 gave_up: healing.is_some(),
                 stuck: healing.map(|one| one.why),
                 ..Channel::new(row)
@@ -436,6 +443,7 @@ impl Engine {
             Waiting::Watch(asked) => self.heads(now, &asked, reply),
             Waiting::Read(channel) => self.records(now, channel, reply),
             Waiting::Head(channel) => self.head_answered(now, channel, reply),
+            Waiting::Trace(channel) => self.traced(now, channel, reply),
             Waiting::Entry(channel) => self.group_state(now, channel, reply),
             Waiting::Found(channel) => self.founded(now, channel, reply),
             Waiting::Message(channel, message) => {

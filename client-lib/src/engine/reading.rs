@@ -25,6 +25,8 @@ use crate::{
     store::{channels::ChannelRow, messages::MessageRow},
 };
 
+const UNSIGNED: &str = "the records do not add up to the head that the server signed";
+const TRIMMED: &str = "the server says that it no longer keeps the records after those read here";
 const REPLAYED: &str = "it was in the log before";
 /// So many senders whose messages do not open say that this device's own state is at fault.
 const SEVERAL: usize = 2;
@@ -186,9 +188,12 @@ impl Engine {
                 if last.is_none() && self.nothing_came(now, id, head) {
                     return Ok(());
                 }
-                if !self.adds_up(id, &records, head) {
-                    let why = "the records do not add up to what the server signed";
-                    return self.rejoin(now, id, why);
+                if self.contradicts(id, head)? {
+                    return self.other_log(now, id).map(drop);
+                }
+                if self.does_not_add_up(id, &records, head)? {
+                    let next = channel_row(self, id)?.head.seq.next();
+                    return self.read_in_vain(now, id, (next, AlarmKind::LogForked), UNSIGNED);
                 }
                 self.take(now, id, records, false)?;
                 if last.is_none() {
@@ -197,19 +202,8 @@ impl Engine {
                 self.advance(now, id)
             }
             Err(failure) if failure.code == Code::Trimmed => {
-                let mut row = channel_row(self, id)?;
-                row.standing = In::Entering;
-                row.note = Some("records were missed: the server no longer keeps them".to_owned());
-                self.reading_step(id, |engine| {
-                    engine.store.open_gap(id, row.head.seq)?;
-                    engine.save_row(row)
-                })?;
-                self.alarm(
-                    Some(id),
-                    AlarmKind::RecordsTrimmed,
-                    "away for longer than the server keeps records: entering again",
-                );
-                self.advance(now, id)
+                let next = channel_row(self, id)?.head.seq.next();
+                self.read_in_vain(now, id, (next, AlarmKind::RecordsTrimmed), TRIMMED)
             }
             Err(failure) if failure.code == Code::NotAllowed => {
                 // Removed meanwhile: the removal itself may no longer be handed out.
@@ -273,35 +267,29 @@ impl Engine {
 
     /// The server signed the head beside what it handed out: records that lead elsewhere are not
     /// taken, whoever altered them.
-    fn adds_up(&mut self, id: ChannelId, records: &[Record], head: ChannelHead) -> bool {
-        let Some(channel) = self.channels.get_mut(&id) else {
-            return false;
+    fn does_not_add_up(
+        &self,
+        id: ChannelId,
+        records: &[Record],
+        head: ChannelHead,
+    ) -> Result<bool, Error> {
+        let own = channel_row(self, id)?.head;
+        let end = follow(id, own, records);
+        Ok(
+            end.is_some_and(|end| {
+                end.seq > own.seq && end.seq == head.seq && end.hash != head.hash
+            }),
+        )
+    }
+
+    /// The signed head is not that of the log as read here.
+    pub(super) fn contradicts(&self, id: ChannelId, head: ChannelHead) -> Result<bool, Error> {
+        let own = channel_row(self, id)?.head;
+        let known = match head.seq == own.seq {
+            true => Some(own.hash),
+            false => self.store.hash_at(id, head.seq)?,
         };
-        let mut end = channel.row.head;
-        for record in records
-            .iter()
-            .filter(|record| record.seq > channel.row.head.seq)
-        {
-            if record.seq != end.seq.next() {
-                // Told when it is come to.
-                return true;
-            }
-            let entry = entry(record.device, record.client_id, record.time, &record.bytes);
-            end = ChannelHead {
-                seq: record.seq,
-                hash: link(&end.hash, id, record.seq, &entry),
-            };
-        }
-        if records.is_empty() || end.seq != head.seq || end.hash == head.hash {
-            return true;
-        }
-        self.alarm(
-            Some(id),
-            AlarmKind::LogForked,
-            "the records do not add up to the head that the server signed; this device enters the \
-             channel again",
-        );
-        false
+        Ok(head.seq <= own.seq && known.is_some_and(|hash| hash != head.hash))
     }
 
     /// Processes records in order, as many as hold, in as few transactions as possible.
@@ -316,14 +304,11 @@ impl Engine {
             let (done, stop) = self.take_batch(id, &records, false)?;
             let Some(stop) = stop else { break };
             records.drain(..done);
+            let at = records[0].seq;
             if pushed && let Some((kind, why)) = stop.doubtful() {
                 // Nobody signed for what is pushed. What the log has is read before it counts.
-                let (seq, kind) = (records[0].seq, *kind);
-                if let Some(channel) = self.channels.get_mut(&id) {
-                    channel.suspect = Some((seq, kind));
-                }
-                let what = format!("record {} as pushed does not hold: {why}", seq.0);
-                self.alarm(Some(id), kind, what);
+                let what = format!("record {} as pushed does not hold: {why}", at.0);
+                self.doubt(id, (at, *kind), &what);
                 self.read_on(id);
                 break;
             }
@@ -337,11 +322,8 @@ impl Engine {
                     break;
                 }
                 Stop::Fork(kind, why) => {
-                    let what = format!(
-                        "the channel cannot be followed: {why}; this device enters it again"
-                    );
-                    self.alarm_unless_told(id, records[0].seq, kind, what);
-                    self.rejoin(now, id, &why)?;
+                    let why = format!("the channel cannot be followed: {why}");
+                    self.read_in_vain(now, id, (at, kind), &why)?;
                     break;
                 }
                 Stop::Closed(why) if self.does_not_open(id, records[0].device) => {
@@ -349,14 +331,14 @@ impl Engine {
                         "what others send does not open here any more ({why}); this device enters \
                          the channel again"
                     );
-                    self.alarm_unless_told(id, records[0].seq, AlarmKind::GroupLost, what);
+                    self.doubt(id, (at, AlarmKind::GroupLost), &what);
                     self.rejoin(now, id, &why)?;
                     break;
                 }
                 stop @ (Stop::Message(..) | Stop::Closed(_)) => {
                     let (kind, why) = stop.left_out();
-                    let what = format!("message {} is left out: {why}", records[0].seq.0);
-                    self.alarm_unless_told(id, records[0].seq, kind, what);
+                    let what = format!("message {} is left out: {why}", at.0);
+                    self.doubt(id, (at, kind), &what);
                     self.take_batch(id, &records[..1], true)?;
                     records.drain(..1);
                 }
@@ -369,15 +351,6 @@ impl Engine {
             self.plan_fence(now, id)
         } else {
             Ok(())
-        }
-    }
-
-    /// Once, for a record that was pushed and then read.
-    fn alarm_unless_told(&mut self, id: ChannelId, seq: Seq, kind: AlarmKind, what: String) {
-        let channel = self.channels.get_mut(&id);
-        let told = channel.and_then(|channel| channel.suspect.take());
-        if told != Some((seq, kind)) {
-            self.alarm(Some(id), kind, what);
         }
     }
 
@@ -521,6 +494,7 @@ impl Engine {
         }
         if let Some(channel) = self.channels.get_mut(&id) {
             channel.heads.has_told(&step.told);
+            channel.doubt = channel.doubt.take_if(|doubt| doubt.at > row.head.seq);
         }
         for (kind, what) in step.alarms {
             self.alarm(Some(id), kind, what);
@@ -866,6 +840,22 @@ impl Engine {
         self.event(Event::Left(id));
         Ok(())
     }
+}
+
+/// Where these records lead from a position; `None` if one is missing.
+pub(super) fn follow(id: ChannelId, from: ChannelHead, records: &[Record]) -> Option<ChannelHead> {
+    let mut end = from;
+    for record in records.iter().filter(|record| record.seq > from.seq) {
+        if record.seq != end.seq.next() {
+            return None;
+        }
+        let entry = entry(record.device, record.client_id, record.time, &record.bytes);
+        end = ChannelHead {
+            seq: record.seq,
+            hash: link(&end.hash, id, record.seq, &entry),
+        };
+    }
+    Some(end)
 }
 
 /// MLS version 1 and wire format "public message" (RFC 9420 section 6).

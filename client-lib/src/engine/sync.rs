@@ -315,13 +315,18 @@ impl Engine {
                         AlarmKind::LogForked,
                         "the server's log ends in another hash than the one read here",
                     );
+                    self.other_log(now, id)?;
                 } else if head.seq < own.seq {
-                    channel.stuck = Some("the server's log was rolled back".to_owned());
                     self.alarm(
                         Some(id),
                         AlarmKind::LogRolledBack,
                         "the server's log is shorter than what it acknowledged",
                     );
+                    if !self.other_log(now, id)?
+                        && let Some(channel) = self.channels.get_mut(&id)
+                    {
+                        channel.stuck = Some("the server's log was rolled back".to_owned());
+                    }
                 }
             }
         }

@@ -60,6 +60,12 @@ impl Engine {
         self.server_key()
     }
 
+    /// Tells this device's epoch of a channel from any other one.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn epoch_mark(&mut self, channel: ChannelId) -> Option<[u8; 8]> {
+        self.group(channel).ok()?.epoch_authenticator().ok()
+    }
+
     /// Why a channel cannot be followed any more.
     pub(crate) fn stuck(&self, channel: ChannelId) -> Option<String> {
         self.channels.get(&channel)?.stuck.clone()

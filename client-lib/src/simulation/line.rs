@@ -144,8 +144,14 @@ impl World {
     /// A request of an engine, through the wire.
     pub(super) fn transmit(&mut self, index: usize, id: RequestId, request: Request) {
         if let Request::Append(append) = &request {
-            let device = self.parties[index].engine.identity().device();
-            let mark = (device, append.client_id, append.epoch);
+            let engine = &mut self.parties[index].engine;
+            let device = engine.identity().device();
+            // Epochs of a group entered anew may have the numbers of the one before.
+            let epoch = match append.commit {
+                None => engine.epoch_mark(append.channel),
+                Some(_) => None,
+            };
+            let mark = (device, append.client_id, append.epoch, epoch);
             let first = self
                 .left
                 .entry(mark)

@@ -88,8 +88,8 @@ pub struct World {
     pub(super) dice: Dice,
     pub(super) next_line: u64,
     pub(super) restarts: u64,
-    /// Bytes that left a device, by device, mark and epoch.
-    pub(super) left: HashMap<(DeviceId, ClientId, Epoch), Bytes>,
+    /// Bytes that left a device, by device, mark and epoch: its number and, for messages, which group's.
+    pub(super) left: HashMap<(DeviceId, ClientId, Epoch, Option<[u8; 8]>), Bytes>,
 }
 
 pub(crate) fn block<T>(future: impl Future<Output = T>) -> T {

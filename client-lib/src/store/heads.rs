@@ -102,7 +102,10 @@ impl Store {
     fn put_block(&self, channel: ChannelId, block: &Block) -> Result<(), Error> {
         let id = (block.id != 0).then_some(block.id);
         self.lock()
-            .prepare_cached("INSERT OR REPLACE INTO chain VALUES(?, ?, ?, ?, ?, ?)")?
+            .prepare_cached(
+                "INSERT OR REPLACE INTO chain(id, channel, first, before, after, entries)
+                 VALUES(?, ?, ?, ?, ?, ?)",
+            )?
             .execute(params![
                 id,
                 channel.0,
@@ -117,7 +120,8 @@ impl Store {
     fn last_block(&self, channel: ChannelId) -> Result<Option<Block>, Error> {
         let connection = self.lock();
         let mut query = connection.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM chain WHERE channel = ? ORDER BY first DESC, id DESC LIMIT 1"
+            "SELECT {COLUMNS} FROM chain
+             WHERE channel = ? AND NOT aside ORDER BY first DESC, id DESC LIMIT 1"
         ))?;
         Ok(query.query_row([channel.0], Block::from_row).optional()?)
     }
@@ -127,7 +131,8 @@ impl Store {
         let connection = self.lock();
         let mut query = connection.prepare_cached(&format!(
             "SELECT {COLUMNS} FROM chain
-             WHERE channel = ? AND first <= ? ORDER BY first DESC, id DESC LIMIT 1"
+             WHERE channel = ? AND first <= ? AND NOT aside
+             ORDER BY first DESC, id DESC LIMIT 1"
         ))?;
         let block = query
             .query_row(
@@ -154,7 +159,11 @@ impl Store {
         let path: Vec<u8> = signed.path.iter().flat_map(|digest| digest.0).collect();
         let connection = self.lock();
         connection
-            .prepare_cached("INSERT OR IGNORE INTO signed_head VALUES(?, ?, ?, ?, ?, ?, ?, ?)")?
+            .prepare_cached(
+                "INSERT OR IGNORE INTO signed_head(channel, seq, hash, agrees, time, signature, idx,
+                                                   path)
+                 VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+            )?
             .execute(params![
                 signed.channel.0,
                 signed.head.seq.0 as i64,
@@ -204,7 +213,8 @@ impl Store {
     ) -> Result<Vec<ChannelHead>, Error> {
         let connection = self.lock();
         let mut query = connection.prepare_cached(
-            "SELECT seq, hash FROM signed_head WHERE channel = ? AND seq > ? ORDER BY seq",
+            "SELECT seq, hash FROM signed_head
+             WHERE channel = ? AND seq > ? AND NOT aside ORDER BY seq",
         )?;
         let rows = query.query_map(params![channel.0, after.0 as i64], |row| {
             Ok(ChannelHead {

@@ -151,7 +151,9 @@ CREATE TABLE healing(
     tries INTEGER NOT NULL,
     last INTEGER NOT NULL,
     why TEXT NOT NULL,
-    given_up INTEGER NOT NULL
+    given_up INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    hash BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE leaf(
     channel BLOB NOT NULL,
@@ -166,7 +168,8 @@ CREATE TABLE chain(
     first INTEGER NOT NULL,
     before BLOB NOT NULL,
     after BLOB NOT NULL,
-    entries BLOB NOT NULL
+    entries BLOB NOT NULL,
+    aside INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX chain_first ON chain(channel, first);
 CREATE TABLE signed_head(
@@ -174,6 +177,7 @@ CREATE TABLE signed_head(
     seq INTEGER NOT NULL,
     hash BLOB NOT NULL,
     agrees INTEGER NOT NULL,
+    aside INTEGER NOT NULL DEFAULT 0,
     time INTEGER NOT NULL,
     signature BLOB NOT NULL,
     idx INTEGER NOT NULL,

@@ -1,11 +1,11 @@
 //! Coming back after a break: what was missed, how often entering again was tried, and since when each
 //! device has been in a channel, which decides what may be handed on to it.
 
-use plenary_proto::ids::{ChannelId, ClientId, DeviceId, Seq, UnixMillis};
+use plenary_proto::ids::{ChannelHead, ChannelId, ClientId, DeviceId, Seq, UnixMillis};
 use rusqlite::{OptionalExtension, Row, params, types::ValueRef};
 
 use super::{Store, column};
-use crate::error::Error;
+use crate::{content::Carries, error::Error};
 
 /// Records that this device has missed: those between two positions, both excluded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub(crate) struct Healing {
     pub(crate) last: UnixMillis,
     pub(crate) why: String,
     pub(crate) given_up: bool,
+    /// How far the log was read before.
+    pub(crate) from: ChannelHead,
 }
 
 fn gap(row: &Row<'_>) -> rusqlite::Result<Gap> {
@@ -67,6 +69,39 @@ impl Store {
             "DELETE FROM gap WHERE channel = ? AND before <= after + 1",
             [channel.0],
         )?;
+        Ok(())
+    }
+
+    /// What was read after a position is not in the log any more: what this device sent there waits
+    /// again, what others sent will come once more. Chain and heads are kept as evidence, beside.
+    pub(crate) fn set_aside(
+        &self,
+        channel: ChannelId,
+        after: Seq,
+        own: DeviceId,
+    ) -> Result<(), Error> {
+        let at = (channel.0, after.0 as i64);
+        let connection = self.lock();
+        // Before whatever waits already.
+        connection.execute(
+            "INSERT INTO outbox(position, client_id, channel, content, carries)
+             SELECT (SELECT coalesce(min(position), 0) FROM outbox)
+                    - row_number() OVER (ORDER BY seq DESC),
+                    client_id, channel, content, ?4
+             FROM message WHERE channel = ?1 AND seq > ?2 AND device = ?3",
+            params![channel.0, after.0 as i64, own.0, Carries::Content.code()],
+        )?;
+        for sql in [
+            "DELETE FROM message WHERE channel = ? AND seq > ?",
+            "UPDATE outbox SET seq = NULL WHERE channel = ? AND seq > ?",
+            "DELETE FROM gap WHERE channel = ? AND after >= ?",
+            "DELETE FROM leaf WHERE channel = ? AND since > ?",
+            "UPDATE leaf SET until = NULL WHERE channel = ? AND until > ?",
+            "UPDATE signed_head SET agrees = 0, aside = 1 WHERE channel = ? AND seq > ?",
+            "UPDATE chain SET aside = 1 WHERE channel = ? AND first > ?",
+        ] {
+            connection.execute(sql, at)?;
+        }
         Ok(())
     }
 
@@ -124,8 +159,9 @@ impl Store {
 
     pub(crate) fn healing(&self, channel: ChannelId) -> Result<Option<Healing>, Error> {
         let connection = self.lock();
-        let mut query = connection
-            .prepare_cached("SELECT tries, last, why, given_up FROM healing WHERE channel = ?")?;
+        let mut query = connection.prepare_cached(
+            "SELECT tries, last, why, given_up, seq, hash FROM healing WHERE channel = ?",
+        )?;
         let found = query
             .query_row([channel.0], |row| {
                 Ok(Healing {
@@ -133,6 +169,10 @@ impl Store {
                     last: UnixMillis(row.get::<_, i64>(1)? as u64),
                     why: row.get(2)?,
                     given_up: row.get(3)?,
+                    from: ChannelHead {
+                        seq: Seq(row.get::<_, i64>(4)? as u64),
+                        hash: column(row, 5)?,
+                    },
                 })
             })
             .optional()?;
@@ -148,13 +188,15 @@ impl Store {
         let connection = self.lock();
         match healing {
             Some(one) => connection.execute(
-                "INSERT OR REPLACE INTO healing VALUES(?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO healing VALUES(?, ?, ?, ?, ?, ?, ?)",
                 params![
                     channel.0,
                     one.tries,
                     one.last.0 as i64,
                     one.why,
-                    one.given_up
+                    one.given_up,
+                    one.from.seq.0 as i64,
+                    one.from.hash.0,
                 ],
             )?,
             None => connection.execute("DELETE FROM healing WHERE channel = ?", [channel.0])?,
@@ -236,7 +278,7 @@ impl Store {
         let connection = self.lock();
         let mut query = connection.prepare_cached(
             "SELECT first, length(entries) / 32 FROM chain
-             WHERE channel = ? AND first < ? ORDER BY first",
+             WHERE channel = ? AND first < ? AND NOT aside ORDER BY first",
         )?;
         let rows = query.query_map(params![channel.0, before.0 as i64], |row| {
             let first = row.get::<_, i64>(0)? as u64;

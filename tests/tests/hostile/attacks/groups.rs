@@ -87,8 +87,19 @@ fn strike(
         let now = trial.world.devices_in(*victim, channel);
         assert!(now.iter().all(|device| before.contains(device)), "{now:?}");
     }
+    // Sometimes it lies for so long that they give their own state up, and return into the lie.
+    let said = trial.dice.coin().then(|| {
+        trial.world.run_for(15_000);
+        let said = trial.say(victims[0], channel);
+        trial.world.run_for(15_000);
+        said
+    });
     trial.honest();
     trial.talks(channel, victims);
+    for victim in victims {
+        let texts = trial.world.texts(*victim, channel);
+        assert!(said.iter().all(|said| texts.contains(said)), "{victim}");
+    }
     trial.nothing_false();
 }
 
@@ -383,6 +394,23 @@ pub fn hostile_bad_path_secrets(trial: &mut Trial) {
         &[0, 1, 2],
         AlarmKind::InvalidCommit,
     );
+}
+
+/// The same with a server that is honest: everybody must come back by themselves.
+pub fn hostile_bad_path_secrets_in_the_log(trial: &mut Trial) {
+    let (channel, mut colluder) = with_colluder(trial);
+    colluder.spoil_paths();
+    let data = colluder.data(&trial.world);
+    honestly(trial, channel, &mut colluder, &data);
+    let said: Vec<_> = (0..3).map(|who| trial.say(who, channel)).collect();
+    trial.world.run_for(60_000);
+    for victim in 0..3 {
+        trial.raised(victim, AlarmKind::InvalidCommit);
+        let texts = trial.world.texts(victim, channel);
+        assert!(said.iter().all(|said| texts.contains(said)), "{victim}");
+    }
+    trial.talks(channel, &[0, 1, 2]);
+    trial.nothing_false();
 }
 
 /// A commit whose membership and confirmation tags are wrong: the server cannot see it.

@@ -90,6 +90,11 @@ impl Identity {
         Self::new(certificates, key)
     }
 
+    /// The chain, leaf first and CA last.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.certified.cert
+    }
+
     /// Pin of the CA at the end of the chain.
     pub fn pin(&self) -> Digest {
         self.pin

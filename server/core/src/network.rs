@@ -1,6 +1,6 @@
 //! What all sessions of a server share: one network with its ledger, groups, keys and limits.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use futures_util::lock::{Mutex as AsyncMutex, MutexGuard};
 use plenary_certs::{
@@ -86,7 +86,7 @@ pub struct Network {
     pub(crate) hub: Arc<dyn Hub>,
     pub(crate) key: Arc<Ed25519KeyPair>,
     pub(crate) public: PublicKey,
-    pub(crate) config: Config,
+    config: RwLock<Config>,
     pub(crate) channels: Channels,
     pub(crate) messages: Rates,
     pub(crate) claims: Rates,
@@ -136,7 +136,7 @@ impl Network {
             hub,
             key,
             public,
-            config,
+            config: RwLock::new(config),
         };
         network.load_ledger().await?;
         let leases = network.load_leases().await;
@@ -195,8 +195,19 @@ impl Network {
     }
 
     /// Limits in force.
-    pub fn config(&self) -> &Config {
-        &self.config
+    pub fn config(&self) -> Config {
+        *self.config.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts other limits on items in force, for what is reserved from now on. The rest stays as it
+    /// was at the start.
+    pub fn set_item_limits(&self, wanted: &Config) {
+        let mut config = self.config.write().unwrap_or_else(PoisonError::into_inner);
+        config.item_size = wanted.item_size;
+        config.member_bytes = wanted.member_bytes;
+        config.total_bytes = wanted.total_bytes;
+        config.keep_days = wanted.keep_days;
+        config.longest_keep_days = wanted.longest_keep_days;
     }
 
     /// Of these devices the ones that may not be here any more. For a sweep over the open

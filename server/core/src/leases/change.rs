@@ -135,7 +135,7 @@ impl Network {
     }
 
     fn fits(&self, table: &Table, member: MemberId, size: u64) -> Result<(), OpError> {
-        let config = &self.config;
+        let config = self.config();
         let refuse = |whose: &str, limit: u64, used: u64| {
             Err(OpError::Quota(format!(
                 "{whose} may have {limit} bytes of items, {} are left and this one takes {size}: \
@@ -156,9 +156,9 @@ impl Network {
     /// Until when an item is kept: as asked, within what the network allows.
     pub(crate) fn keep_until(&self, asked: Option<UnixMillis>, now: UnixMillis) -> UnixMillis {
         let days = |days: u32| now.plus(u64::from(days) * DAY_MS);
-        let longest = days(self.config.longest_keep_days);
+        let longest = days(self.config().longest_keep_days);
         asked
-            .unwrap_or(days(self.config.keep_days))
+            .unwrap_or(days(self.config().keep_days))
             .min(longest)
             .max(now)
     }
@@ -267,6 +267,11 @@ impl Network {
     /// How much room items take.
     pub async fn item_usage(&self) -> Usage {
         self.leases.lock().await.usage()
+    }
+
+    /// Sealed bytes by member, the largest first.
+    pub async fn item_usage_by_member(&self) -> Vec<(MemberId, u64)> {
+        self.leases.lock().await.by_member()
     }
 }
 

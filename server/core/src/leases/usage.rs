@@ -70,6 +70,16 @@ impl Table {
         self.bytes
     }
 
+    pub(super) fn by_member(&self) -> Vec<(MemberId, u64)> {
+        let mut members: Vec<_> = self
+            .members
+            .iter()
+            .map(|(id, bytes)| (*id, *bytes))
+            .collect();
+        members.sort_by_key(|(id, bytes)| (std::cmp::Reverse(*bytes), *id));
+        members
+    }
+
     pub(super) fn usage(&self) -> Usage {
         Usage {
             kept: self.kept,

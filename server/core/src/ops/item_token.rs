@@ -35,10 +35,10 @@ pub(crate) async fn run(
     group_of(network, channel, caller.device()).await?;
     match right {
         Right::Put { size } => {
-            if size == 0 || size > network.config.item_size {
+            if size == 0 || size > network.config().item_size {
                 return Err(OpError::TooLarge {
                     what: "sealed bytes of an item",
-                    limit: network.config.item_size,
+                    limit: network.config().item_size,
                     got: size,
                 });
             }

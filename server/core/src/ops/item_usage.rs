@@ -7,7 +7,7 @@ use crate::{error::OpError, network::Network, session::DeviceCaller};
 pub(crate) async fn run(network: &Network, caller: &DeviceCaller) -> Result<Reply, OpError> {
     Ok(Reply::ItemUsage {
         used: network.leases.lock().await.of(caller.member()),
-        quota: network.config.member_bytes,
-        largest: network.config.item_size,
+        quota: network.config().member_bytes,
+        largest: network.config().item_size,
     })
 }

@@ -49,7 +49,7 @@ pub(crate) async fn put(
         ));
     }
     let open = sweep(network, caller, now).await?;
-    if open >= network.config.links {
+    if open >= network.config().links {
         return Err(OpError::Quota(format!(
             "this device has {open} open linking codes: wait until some are used or expire"
         )));

@@ -49,9 +49,9 @@ pub(crate) async fn run(
     }
     let open = count_open(network, caller.device(), now).await?;
     let limit = if is_board(network, caller.member()) {
-        network.config.board_invitations
+        network.config().board_invitations
     } else {
-        network.config.invitations
+        network.config().invitations
     };
     if open >= limit {
         return Err(OpError::Quota(format!(

@@ -18,7 +18,7 @@ pub(crate) async fn run(
     now: UnixMillis,
 ) -> Result<Reply, OpError> {
     group_of(network, channel, caller.device()).await?;
-    let limit = limit.clamp(1, network.config.limits.read_records);
+    let limit = limit.clamp(1, network.config().limits.read_records);
     let (records, head) = network
         .store
         .read(channel, after, limit, limits::PAGE_BYTES)

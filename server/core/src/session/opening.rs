@@ -47,7 +47,7 @@ impl Opening {
             network: network.id(),
             server_key: network.public,
             nonce,
-            limits: network.config.limits,
+            limits: network.config().limits,
             ledger: network.ledger_head(),
             time: now,
         }));
@@ -114,7 +114,7 @@ impl Opening {
         if !proved || found.is_none() {
             return Err(unauthenticated());
         }
-        let requests = self.network.config.guest_requests;
+        let requests = self.network.config().guest_requests;
         let guest = GuestCaller::new(knock.invitation, kind, requests);
         Ok(self.ok(&transcript, Caller::Guest(guest), 0))
     }

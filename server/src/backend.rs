@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use plenary_core::items::Items;
 use plenary_core::network::{Network, Parts};
-use plenary_proto::limits::{BULK_MESSAGE, CHAT_MESSAGE, READ_RECORDS};
-use plenary_proto::reply::Limits;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::config::Config;
@@ -20,6 +19,8 @@ pub struct Backend {
     pub network: Arc<Network>,
     /// To be closed at the end.
     pub store: Arc<EmbeddedStore>,
+    /// For backups.
+    pub items: Arc<dyn Items>,
 }
 
 impl Backend {
@@ -40,34 +41,24 @@ impl Backend {
             Some(blobs) => FolderItems::open_with(&items, blobs),
             None => FolderItems::open(&items),
         };
-        let items = items.context("the items cannot be opened")?;
+        let items: Arc<dyn Items> = Arc::new(items.context("the items cannot be opened")?);
         let mut token_key = [0; 32];
         SystemRandom::new()
             .fill(&mut token_key)
             .map_err(|_| anyhow::anyhow!("the system gives no randomness"))?;
         let network = Network::load(Parts {
             store: store.clone(),
-            items: Arc::new(items),
+            items: items.clone(),
             hub: registry,
             key: folder.read_key()?,
             token_key,
-            config: plenary_core::config::Config {
-                limits: Limits {
-                    chat_message: CHAT_MESSAGE as u32,
-                    bulk_message: BULK_MESSAGE as u32,
-                    read_records: READ_RECORDS,
-                    messages_per_minute: config.limits.messages_per_minute,
-                    message_burst: config.limits.message_burst,
-                },
-                item_size: config.items.largest_bytes,
-                member_bytes: config.items.member_bytes,
-                total_bytes: config.items.total_bytes,
-                keep_days: config.items.keep_days,
-                longest_keep_days: config.items.longest_keep_days,
-                ..plenary_core::config::Config::default()
-            },
+            config: config.core(),
         })
         .await?;
-        Ok(Self { network, store })
+        Ok(Self {
+            network,
+            store,
+            items,
+        })
     }
 }

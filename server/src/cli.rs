@@ -1,59 +1,26 @@
 //! The command line of `plenary-server`, also for a program that brings the server along.
 
+mod admin;
+mod arguments;
+mod backup;
+
 use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::Subscriber;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
 
-use crate::config::{Config, LogFormat, LogOverride, Overrides};
-use crate::run::run;
+use self::arguments::{Arguments, Command};
+use crate::admin::SetFilter;
+use crate::config::{Config, ConfigError, LogFormat, LogOverride, Overrides};
+use crate::run::{Start, run};
 
 /// Wrong arguments or configuration. 1 is any other failure.
 const USAGE: u8 = 2;
-
-/// The Plenary server: stores and forwards what it cannot read.
-///
-/// Without arguments it runs on port 7443 with its data in ./plenary-data, which it makes at the
-/// first start. SIGTERM and SIGINT end it: connections are told and what is accepted is on disk.
-/// SIGHUP reads a certificate that was issued elsewhere again. Exit codes: 0 ended as asked,
-/// 1 failed, 2 wrong arguments or configuration.
-#[derive(Debug, Parser)]
-#[command(name = "plenary-server", version)]
-struct Arguments {
-    /// Configuration file; ./plenary-server.toml where it exists
-    #[arg(long, short, value_name = "FILE")]
-    config: Option<PathBuf>,
-
-    /// Check the configuration and exit; nothing is written
-    #[arg(long)]
-    check_config: bool,
-
-    /// Address and port to listen on
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    listen: Option<SocketAddr>,
-
-    /// Folder for everything the server keeps
-    #[arg(long, value_name = "FOLDER")]
-    data: Option<PathBuf>,
-
-    /// Name or IP address for the TLS certificate; may be repeated
-    #[arg(long = "name", value_name = "NAME")]
-    names: Vec<String>,
-
-    /// What members are told to connect to
-    #[arg(long, value_name = "HOST:PORT")]
-    address: Option<String>,
-
-    /// What to log: off, error, warn, info, debug, trace, or directives
-    #[arg(long, value_name = "FILTER")]
-    log: Option<String>,
-}
 
 /// The whole program, with the arguments of this process.
 pub fn main() -> ExitCode {
@@ -73,53 +40,88 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if asked { 0 } else { USAGE });
         }
     };
-    let overrides = Overrides {
-        listen: arguments.listen,
-        names: arguments.names,
-        address: arguments.address,
-        data: arguments.data,
-        log: arguments.log.map(|filter| LogOverride { filter }),
-    };
-    let config = match Config::load(arguments.config.as_deref(), &overrides) {
-        Ok(config) => config,
-        Err(error) => {
-            eprintln!("plenary-server: configuration: {error}");
-            return ExitCode::from(USAGE);
-        }
-    };
-    if arguments.check_config {
-        println!("plenary-server: the configuration is valid");
-        return ExitCode::SUCCESS;
-    }
-    match start(&config) {
+    match command(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            if let Some(config) = error.downcast_ref::<ConfigError>() {
+                eprintln!("plenary-server: configuration: {config}");
+                return ExitCode::from(USAGE);
+            }
             eprintln!("plenary-server: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn start(config: &Config) -> anyhow::Result<()> {
-    log(config)?;
+fn command(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments {
+        config: file,
+        data,
+        serve,
+        command,
+    } = arguments;
+    let overrides = Overrides {
+        listen: serve.listen,
+        names: serve.names,
+        address: serve.address,
+        data,
+        log: serve.log.map(|filter| LogOverride { filter }),
+    };
+    // A relative name must mean the same at a reload.
+    let file = file.map(std::path::absolute).transpose()?;
+    let load = move || Config::load(file.as_deref(), &overrides);
+    match command {
+        None if serve.check_config => {
+            load()?;
+            println!("plenary-server: the configuration is valid");
+            Ok(())
+        }
+        None => start(Box::new(load)),
+        Some(Command::BackupKey(args)) => backup::key(&args),
+        Some(Command::Backup(args)) => backup::make(&load()?, &args),
+        Some(Command::VerifyBackup(args)) => backup::verify(&args),
+        Some(Command::Restore(args)) => backup::restore(&load()?, &args),
+        Some(Command::Admin(args)) => admin::run(&load()?, args),
+    }
+}
+
+fn start(load: crate::admin::Loader) -> anyhow::Result<()> {
+    let config = load()?;
+    let set_filter = log(&config)?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
-        .block_on(run(config))
+        .block_on(run(Start {
+            config,
+            load,
+            set_filter,
+        }))
+}
+
+/// Prints for people, or one JSON object.
+fn print<T: serde::Serialize>(json: bool, value: &T, words: impl FnOnce(&T) -> String) {
+    let text = match json {
+        true => serde_json::to_string(value).unwrap_or_default(),
+        false => words(value),
+    };
+    println!("{text}");
 }
 
 /// Logs to standard error. The `log` crate's records are not taken up on purpose: at its most
 /// verbose, tungstenite puts whole messages there.
-fn log(config: &Config) -> anyhow::Result<()> {
-    let builder = Subscriber::builder()
-        .with_env_filter(EnvFilter::try_new(&config.log.filter)?)
-        .with_writer(std::io::stderr);
+fn log(config: &Config) -> anyhow::Result<SetFilter> {
+    let (filter, handle) = reload::Layer::new(EnvFilter::try_new(&config.log.filter)?);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::registry().with(filter);
     match config.log.format {
         LogFormat::Text => {
-            let ansi = std::io::stderr().is_terminal();
-            tracing::subscriber::set_global_default(builder.with_ansi(ansi).finish())?;
+            let lines = lines.with_ansi(std::io::stderr().is_terminal());
+            tracing::subscriber::set_global_default(subscriber.with(lines))?;
         }
-        LogFormat::Json => tracing::subscriber::set_global_default(builder.json().finish())?,
+        LogFormat::Json => tracing::subscriber::set_global_default(subscriber.with(lines.json()))?,
     }
-    Ok(())
+    Ok(Box::new(move |filter| {
+        let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+        handle.reload(filter).map_err(|error| error.to_string())
+    }))
 }

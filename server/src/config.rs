@@ -39,6 +39,54 @@ pub struct Config {
     pub limits: Limits,
     /// Items: files as exchanged, sealed.
     pub items: Items,
+    /// Where operators reach the running server.
+    pub admin: Admin,
+    /// Health and metrics.
+    pub metrics: Metrics,
+    /// Reading everything back.
+    pub scrub: Scrub,
+    /// What `plenary-server backup` does when it is not told otherwise.
+    pub backup: Backup,
+}
+
+/// Where operators reach the running server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admin {
+    /// The admin socket.
+    pub socket: Option<PathBuf>,
+}
+
+/// Health and metrics, by plain HTTP.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// A loopback address; none: no such listener.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Reading everything back, so that damage is found while there is a backup without it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scrub {
+    /// How often, in days.
+    pub every_days: u32,
+    /// Bytes a second.
+    pub bytes_per_second: u64,
+}
+
+/// What `plenary-server backup` does when it is not told otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Backup {
+    /// Where backups go.
+    pub folder: Option<PathBuf>,
+    /// The public half of the backup key.
+    pub public_key: Option<PathBuf>,
+    /// Snapshots to keep; 0: all.
+    pub keep_snapshots: usize,
+    /// The items' bytes go into backups.
+    pub with_items: bool,
 }
 
 /// Items: files as exchanged, sealed.
@@ -107,6 +155,8 @@ pub struct Limits {
     pub gone_seconds: u64,
     /// For connections to end when the server stops, in seconds.
     pub drain_seconds: u64,
+    /// After which clients come back to a server that stops, in seconds.
+    pub come_back_seconds: u64,
     /// Sustained messages of a device a minute.
     pub messages_per_minute: u32,
     /// Messages of a device at once.
@@ -170,6 +220,30 @@ impl Default for Config {
             tls: Tls::default(),
             limits: Limits::default(),
             items: Items::default(),
+            admin: Admin::default(),
+            metrics: Metrics::default(),
+            scrub: Scrub::default(),
+            backup: Backup::default(),
+        }
+    }
+}
+
+impl Default for Scrub {
+    fn default() -> Self {
+        Self {
+            every_days: 7,
+            bytes_per_second: 16 << 20,
+        }
+    }
+}
+
+impl Default for Backup {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            public_key: None,
+            keep_snapshots: 14,
+            with_items: true,
         }
     }
 }
@@ -208,6 +282,7 @@ impl Default for Limits {
             ping_seconds: settings.ping_after.as_secs(),
             gone_seconds: settings.gone_after.as_secs(),
             drain_seconds: settings.drain.as_secs(),
+            come_back_seconds: 1,
             messages_per_minute: limits::MESSAGES_PER_MINUTE,
             message_burst: limits::MESSAGE_BURST,
         }
@@ -246,6 +321,25 @@ impl Config {
                 _ => format!("{name}:{port}"),
             }
         })
+    }
+
+    /// What the core needs.
+    pub fn core(&self) -> plenary_core::config::Config {
+        plenary_core::config::Config {
+            limits: plenary_proto::reply::Limits {
+                chat_message: limits::CHAT_MESSAGE as u32,
+                bulk_message: limits::BULK_MESSAGE as u32,
+                read_records: limits::READ_RECORDS,
+                messages_per_minute: self.limits.messages_per_minute,
+                message_burst: self.limits.message_burst,
+            },
+            item_size: self.items.largest_bytes,
+            member_bytes: self.items.member_bytes,
+            total_bytes: self.items.total_bytes,
+            keep_days: self.items.keep_days,
+            longest_keep_days: self.items.longest_keep_days,
+            ..plenary_core::config::Config::default()
+        }
     }
 
     /// What the transport needs.
@@ -325,6 +419,27 @@ impl Config {
             "limits.drain_seconds",
             limits.drain_seconds <= 600,
             "at most 600",
+        )?;
+        require(
+            "limits.come_back_seconds",
+            limits.come_back_seconds <= 3600,
+            "at most 3600; clients wait a minute at most",
+        )?;
+        let listen = self.metrics.listen;
+        require(
+            "metrics.listen",
+            listen.is_none_or(|address| address.ip().is_loopback()),
+            "a loopback address such as 127.0.0.1:9464: it is plain HTTP, for this machine alone",
+        )?;
+        require(
+            "scrub.every_days",
+            (1..=365).contains(&self.scrub.every_days),
+            "from 1 to 365",
+        )?;
+        require(
+            "scrub.bytes_per_second",
+            self.scrub.bytes_per_second >= 1 << 20,
+            "at least 1048576",
         )?;
         require(
             "limits.messages_per_minute",
@@ -434,7 +549,7 @@ mod tests {
             })
             .collect();
         let config = parse(&text.join("\n")).unwrap();
-        assert_eq!(seen, 5);
+        assert_eq!(seen, 9);
         assert_eq!(config.public_address(1), "plenary.example.org:443");
         assert!(config.tls.chain.is_some() && config.tls.key.is_some());
     }
@@ -492,6 +607,9 @@ mod tests {
                 "items.s3.allow_http",
             ),
             ("[items.s3]\nsecret = \"x\"", "secret"),
+            ("[metrics]\nlisten = \"0.0.0.0:9464\"", "metrics.listen"),
+            ("[scrub]\nevery_days = 0", "scrub.every_days"),
+            ("[admin]\nsoket = \"x\"", "soket"),
             ("not toml at all", "TOML"),
         ] {
             let refused = parse(text).unwrap_err().to_string();

@@ -27,6 +27,8 @@ const FORMAT: &str = "plenary server data, format 1\n";
 const KEY_FILE: &str = "server.key";
 /// Life of the invitation that founds the network: as long as it takes; a start renews it.
 const FOUNDING_LIFE_MS: u64 = 365 * 24 * 3600 * 1000;
+/// The files of a data folder beside store and items: all that a backup takes.
+pub const FILES: [&str; 5] = [FORMAT_FILE, "ca.pem", "ca.key", KEY_FILE, FOUNDER_FILE];
 /// What the founder of the network needs.
 pub const FOUNDER_FILE: &str = "founder.json";
 

@@ -5,16 +5,23 @@
 //!                                            ^              |
 //!                                            |   service <--+  one session a connection
 //!                                            +------+
+//! cli admin, backup --socket--> admin::Office --> network, store, registry, certificate
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod admin;
 mod backend;
+pub mod backup;
+mod certificate;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod folder;
 pub mod items;
 pub mod net;
+mod operations;
 mod run;
+mod scrub;
 mod service;
 pub mod store;
+mod upkeep;

@@ -19,5 +19,5 @@ mod upgrade;
 
 pub use listener::{Settings, serve};
 pub use outbox::{ConnectionId, Cut, Outbox};
-pub use registry::{Presence, Registry};
+pub use registry::{Presence, Registry, Seen};
 pub use session::{Closing, End, Later, Link, Next, Service, Session, Step, Turn};

@@ -1,6 +1,7 @@
 //! The core's sessions on the transport's connections, and the registry as the core's hub.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,21 +14,46 @@ use plenary_proto::request::Purpose;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::clock::now;
-use crate::net::{Closing, End, Link, Next, Presence, Registry, Service, Session, Step, Turn};
+use crate::net::{Closing, Cut, End, Link, Next, Presence, Registry, Service, Session, Step, Turn};
 
-/// A client that is told goodbye by a server that stops may try again after so long.
-const COME_BACK_MS: u64 = 1_000;
+/// How many connections are asked back in a second: a handshake costs half a millisecond of CPU, so
+/// this takes a fifth of a core.
+const BACK_A_SECOND: u64 = 400;
 
 /// Serves one network.
 pub struct Plenary {
     network: Arc<Network>,
     registry: Arc<Registry>,
+    come_back: Arc<ComeBack>,
+}
+
+/// When clients are to come back to a server that stops.
+#[derive(Debug, Default)]
+pub struct ComeBack(AtomicU64);
+
+impl ComeBack {
+    /// From so many seconds on.
+    pub fn set(&self, seconds: u64) {
+        self.0.store(seconds, Ordering::Relaxed);
+    }
+
+    /// In milliseconds, for one of so many connections: spread, so that they do not all come at
+    /// once. `dice` is any number.
+    fn draw(&self, connections: u64, dice: u64) -> u64 {
+        let first = self.0.load(Ordering::Relaxed).saturating_mul(1_000);
+        let spread = connections * 1_000 / BACK_A_SECOND;
+        first.saturating_add(dice % (spread + 1))
+    }
 }
 
 impl Plenary {
     /// `registry` must be the hub of `network`.
-    pub fn new(network: Arc<Network>, registry: Arc<Registry>) -> Self {
-        Self { network, registry }
+    pub fn new(network: Arc<Network>, registry: Arc<Registry>, come_back: Arc<ComeBack>) -> Self {
+        Self {
+            network,
+            registry,
+            come_back,
+        }
     }
 }
 
@@ -39,7 +65,8 @@ impl Service for Plenary {
             connection: link.outbox.id(),
             state: None,
             settled: false,
-            _presence: self.registry.link(link.outbox),
+            come_back: self.come_back.clone(),
+            presence: self.registry.link(link.outbox, link.peer),
         })
     }
 }
@@ -52,7 +79,8 @@ struct Conversation {
     /// `None` before HELLO, and while a message is worked on.
     state: Option<session::Session>,
     settled: bool,
-    _presence: Presence,
+    come_back: Arc<ComeBack>,
+    presence: Presence,
 }
 
 #[async_trait]
@@ -98,14 +126,25 @@ impl Session for Conversation {
 
     fn farewell(&mut self, end: End) -> Vec<Bytes> {
         let (reason, retry_after_ms) = match end {
-            End::Shutdown => ("the server stops", COME_BACK_MS),
-            End::Cut(_) => ("this device has no access", 0),
+            End::Shutdown => ("the server stops", self.back_in()),
+            End::Cut(Cut::Dropped) => ("ended by the operator", 1_000),
+            End::Cut(Cut::Revoked | Cut::Lagging) => ("this device has no access", 0),
         };
         let bye = self
             .state
             .as_ref()
             .and_then(|state| state.farewell(reason, retry_after_ms));
         Vec::from_iter(bye)
+    }
+}
+
+impl Conversation {
+    fn back_in(&self) -> u64 {
+        let mut dice = [0; 8];
+        // Without randomness all come at once, which is no reason to fail.
+        let _ = SystemRandom::new().fill(&mut dice);
+        let connections = self.presence.beside() as u64;
+        self.come_back.draw(connections, u64::from_be_bytes(dice))
     }
 }
 
@@ -155,5 +194,27 @@ impl Hub for Registry {
 
     fn moved(&self, moved: Moved) {
         self.push_watchers(moved.channel, || moved_frame(&moved));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_are_asked_back_over_a_while_and_few_at_once() {
+        let come_back = ComeBack::default();
+        come_back.set(1);
+        assert_eq!(come_back.draw(1, u64::MAX / 3), 1_000 + u64::MAX / 3 % 3);
+        let draws: Vec<_> = (0..5_000)
+            .map(|n| come_back.draw(5_000, n * 7_919))
+            .collect();
+        assert!(draws.iter().all(|at| (1_000..=13_500).contains(at)));
+        for second in 1..13 {
+            let here = draws.iter().filter(|at| **at / 1_000 == second).count();
+            assert!((350..450).contains(&here), "{here} in second {second}");
+        }
+        come_back.set(u64::MAX);
+        assert_eq!(come_back.draw(5_000, 5), u64::MAX);
     }
 }

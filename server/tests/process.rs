@@ -7,12 +7,14 @@
     reason = "helpers of tests fail by panicking"
 )]
 
+mod common;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 
 use bytes::Bytes;
+use common::{Server, command, founder, run};
 use futures_util::{SinkExt, StreamExt};
 use plenary_certs::handshake::{Opener, Transcript};
 use plenary_certs::invitation::Invitation;
@@ -30,80 +32,6 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{WebSocketStream, client_async};
-
-struct Server {
-    process: Child,
-    lines: std::io::Lines<BufReader<ChildStdout>>,
-    said: Vec<String>,
-    port: u16,
-}
-
-fn command(data: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_plenary-server"));
-    command
-        .args(["--listen", "127.0.0.1:0", "--log", "trace", "--data"])
-        .arg(data)
-        .current_dir(data.parent().unwrap());
-    command
-}
-
-impl Server {
-    fn start(data: &Path) -> Self {
-        let mut process = command(data)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let mut said = Vec::new();
-        let port = loop {
-            let line = lines.next().expect("ended before it listened").unwrap();
-            if let Some(address) = line.strip_prefix("plenary-server: listening on ") {
-                break address.rsplit_once(':').unwrap().1.parse().unwrap();
-            }
-            said.push(line);
-        };
-        Self {
-            process,
-            lines,
-            said,
-            port,
-        }
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .args([name, &self.process.id().to_string()])
-            .status();
-        assert!(sent.unwrap().success());
-    }
-
-    /// How it ended, and its log.
-    fn wait(mut self) -> (ExitStatus, String) {
-        let mut log = String::new();
-        let mut stderr = self.process.stderr.take().unwrap();
-        stderr.read_to_string(&mut log).unwrap();
-        assert!(self.lines.next().is_none());
-        (self.process.wait().unwrap(), log)
-    }
-}
-
-fn founder(data: &Path) -> Founder {
-    serde_json::from_slice(&fs::read(data.join("founder.json")).unwrap()).unwrap()
-}
-
-fn run(command: &mut Command) -> (i32, String) {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command.output().unwrap();
-    let said = [stdout, stderr].concat();
-    (
-        status.code().unwrap(),
-        String::from_utf8_lossy(&said).into_owned(),
-    )
-}
 
 async fn connect_tls(founder: &Founder, port: u16) -> TlsStream<TcpStream> {
     let config = client_config(founder.ca_pin.parse().unwrap()).unwrap();

@@ -80,6 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Ended::Closed(closing) => (closing, None),
             Ended::Cut(Cut::Lagging) => (Closing::Lagging, None),
             Ended::Cut(cut @ Cut::Revoked) => (Closing::Revoked, Some(End::Cut(cut))),
+            Ended::Cut(cut @ Cut::Dropped) => (Closing::Dropped, Some(End::Cut(cut))),
             Ended::Shutdown => (Closing::Shutdown, Some(End::Shutdown)),
         };
         let frames = end.map(|end| session.farewell(end)).unwrap_or_default();

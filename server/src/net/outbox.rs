@@ -15,6 +15,8 @@ pub enum Cut {
     Lagging,
     /// Its device may not be here any more.
     Revoked,
+    /// The operator wants it. It may come back.
+    Dropped,
 }
 
 /// The sending end. Cheap to clone; outlives its connection harmlessly.
@@ -79,6 +81,11 @@ impl Outbox {
                 false
             }
         }
+    }
+
+    /// Bytes that wait to be read.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Ends the connection at once. The first reason given stays.

@@ -5,11 +5,13 @@
 //! a cut ends all.
 
 use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 use plenary_proto::ids::{ChannelId, DeviceId, MemberId};
 use plenary_proto::request::Purpose;
+use tokio::time::Instant;
 
 use super::outbox::{ConnectionId, Cut, Outbox};
 
@@ -27,6 +29,8 @@ struct Tables {
 #[derive(Debug)]
 struct Link {
     outbox: Outbox,
+    peer: SocketAddr,
+    since: Instant,
     who: Option<Who>,
     watched: HashSet<ChannelId>,
 }
@@ -36,6 +40,23 @@ struct Who {
     device: DeviceId,
     member: MemberId,
     purpose: Purpose,
+}
+
+/// An open connection, as an operator sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Which.
+    pub id: ConnectionId,
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// Since when.
+    pub since: Instant,
+    /// Whose it is; nobody's before it is authenticated, and a guest's.
+    pub who: Option<(DeviceId, MemberId, Purpose)>,
+    /// Channels watched.
+    pub watches: usize,
+    /// Bytes that wait to be read by it.
+    pub waiting: usize,
 }
 
 /// A connection's entry; dropping it removes all traces.
@@ -52,10 +73,12 @@ impl Registry {
     }
 
     /// Enters a connection; nobody's so far.
-    pub fn link(self: &Arc<Self>, outbox: Outbox) -> Presence {
+    pub fn link(self: &Arc<Self>, outbox: Outbox, peer: SocketAddr) -> Presence {
         let id = outbox.id();
         let link = Link {
             outbox,
+            peer,
+            since: Instant::now(),
             who: None,
             watched: HashSet::new(),
         };
@@ -160,6 +183,42 @@ impl Registry {
             .count()
     }
 
+    /// All connections that stand, by their numbers.
+    pub fn seen(&self) -> Vec<Seen> {
+        let tables = self.read();
+        let seen = |(id, link): (&ConnectionId, &Link)| Seen {
+            id: *id,
+            peer: link.peer,
+            since: link.since,
+            who: link.who.map(|who| (who.device, who.member, who.purpose)),
+            watches: link.watched.len(),
+            waiting: link.outbox.waiting(),
+        };
+        let mut all: Vec<_> = tables.links.iter().map(seen).collect();
+        all.sort_by_key(|seen| seen.id);
+        all
+    }
+
+    /// How many connections stand, and how many of them are chats, bulk lines and others.
+    pub fn count(&self) -> (usize, usize, usize) {
+        let tables = self.read();
+        let of = |purpose| move |link: &&Link| link.who.is_some_and(|who| who.purpose == purpose);
+        let links = || tables.links.values();
+        let chat = links().filter(of(Purpose::Chat)).count();
+        let bulk = links().filter(of(Purpose::Bulk)).count();
+        (chat, bulk, tables.links.len() - chat - bulk)
+    }
+
+    /// Ends connections because the operator wants it; their clients may come back. How many there
+    /// were.
+    pub fn drop_connections(&self, ids: &[ConnectionId]) -> usize {
+        let tables = self.read();
+        ids.iter()
+            .filter_map(|id| tables.links.get(id))
+            .map(|link| link.outbox.cut(Cut::Dropped))
+            .count()
+    }
+
     /// Devices that are here.
     pub fn devices(&self) -> Vec<DeviceId> {
         self.read().devices.keys().copied().collect()
@@ -176,6 +235,13 @@ impl Registry {
 
     fn write(&self) -> RwLockWriteGuard<'_, Tables> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Presence {
+    /// How many connections stand, this one included.
+    pub fn beside(&self) -> usize {
+        self.registry.read().links.len()
     }
 }
 
@@ -224,6 +290,8 @@ mod tests {
     use super::super::outbox::{Inbox, outbox};
     use super::*;
 
+    const PEER: SocketAddr =
+        SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9);
     const ALICE: DeviceId = DeviceId([1; 16]);
     const BOB: DeviceId = DeviceId([2; 16]);
     const TALK: ChannelId = ChannelId([7; 16]);
@@ -242,7 +310,7 @@ mod tests {
 
     fn join(registry: &Arc<Registry>, device: DeviceId, purpose: Purpose, id: u64) -> Here {
         let (outbox, inbox) = outbox(ConnectionId(id));
-        let presence = registry.link(outbox.clone());
+        let presence = registry.link(outbox.clone(), PEER);
         let member = MemberId(device.0);
         registry.enter(ConnectionId(id), device, member, purpose);
         Here {
@@ -260,7 +328,7 @@ mod tests {
         let mut bulk = join(&registry, ALICE, Purpose::Bulk, 3);
         let mut bob = join(&registry, BOB, Purpose::Chat, 4);
         let (guest, mut at_guest) = outbox(ConnectionId(5));
-        let _guest = registry.link(guest);
+        let _guest = registry.link(guest, PEER);
         registry.watch(ConnectionId(1), &[TALK, TALK]);
         registry.watch(ConnectionId(4), &[TALK]);
         assert_eq!(registry.watchers(TALK), 2);

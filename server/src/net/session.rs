@@ -136,6 +136,8 @@ pub enum Closing {
     Lagging,
     /// 4002: the device may not be here any more.
     Revoked,
+    /// 4003: the operator ended this connection. Come back.
+    Dropped,
 }
 
 impl Closing {
@@ -152,6 +154,7 @@ impl Closing {
             Self::Handshake => 4000,
             Self::Lagging => 4001,
             Self::Revoked => 4002,
+            Self::Dropped => 4003,
         }
     }
 
@@ -168,6 +171,7 @@ impl Closing {
             Self::Handshake => "too slow to authenticate",
             Self::Lagging => "fell behind; catch up from the log",
             Self::Revoked => "this device has no access",
+            Self::Dropped => "ended by the operator; come back",
         }
     }
 }

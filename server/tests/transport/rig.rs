@@ -207,7 +207,7 @@ struct EchoSession {
 
 impl Service for Echo {
     fn open(&self, link: Link) -> Box<dyn Session> {
-        let presence = self.registry.link(link.outbox.clone());
+        let presence = self.registry.link(link.outbox.clone(), link.peer);
         Box::new(EchoSession {
             link,
             registry: self.registry.clone(),

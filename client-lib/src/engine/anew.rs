@@ -18,7 +18,7 @@ use plenary_proto::{
 use super::{
     AlarmKind, Engine, GroupError, In,
     entering::channel_row,
-    reading::{Step, Stop},
+    taking::{Step, Stop},
 };
 use crate::{
     error::Error,

@@ -19,7 +19,7 @@ use plenary_proto::{
     request::Request,
 };
 
-use super::{AlarmKind, Engine, Event, In, Waiting, reading::Step};
+use super::{AlarmKind, Engine, Event, In, Waiting, taking::Step};
 use crate::{
     content::{Content, Draft, Kind, Salt},
     error::{Error, ErrorKind},

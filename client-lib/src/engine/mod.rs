@@ -12,9 +12,10 @@
 //! stored before; what is shown is stored first.
 //!
 //! One file a concern, each an `impl Engine`: [`sync`] (ledger first, then channels), [`entering`],
-//! [`reading`], [`heads`] (what the server signed), [`healing`] and [`handing`] (forks and returns), [`anew`] (coming back, groups without a live
-//! leaf), [`outgoing`], [`upkeep`] (fence, additions), [`roster`] (names), [`heartbeat`] and
-//! [`horizon`] (whom this device seals to).
+//! [`reading`], [`taking`] and [`record`] (the log), [`heads`] (what the server signed), [`healing`] and
+//! [`handing`] (forks and returns), [`anew`] (coming back, groups without a live leaf), [`outgoing`],
+//! [`upkeep`] (fence, additions), [`roster`] (names), [`heartbeat`] and [`horizon`] (whom this device
+//! seals to).
 
 pub(crate) mod alarm;
 mod anew;
@@ -33,12 +34,14 @@ pub(crate) mod misuse;
 pub(crate) mod mls;
 mod outgoing;
 mod reading;
+mod record;
 mod recovery;
 mod roster;
 mod rotation;
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) mod staged;
 mod sync;
+mod taking;
 mod upkeep;
 mod view;
 

@@ -88,9 +88,13 @@ pub struct World {
     pub(super) dice: Dice,
     pub(super) next_line: u64,
     pub(super) restarts: u64,
-    /// Bytes that left a device, by device, mark and epoch: its number and, for messages, which group's.
-    pub(super) left: HashMap<(DeviceId, ClientId, Epoch, Option<[u8; 8]>), Bytes>,
+    /// What left a device.
+    pub(super) left: HashMap<Mark, Bytes>,
 }
+
+/// What must always have the same bytes: device, mark and epoch, by its number and, for messages, by
+/// which group's it is.
+pub(super) type Mark = (DeviceId, ClientId, Epoch, Option<[u8; 8]>);
 
 pub(crate) fn block<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()

@@ -10,7 +10,6 @@
 //! thief's keys, with the thief's fingerprint. What is handed over opens with the new device's own
 //! key, so the code, once seen, opens nothing of it.
 
-use mls_rs_core::crypto::{CipherSuiteProvider, HpkeCiphertext, HpkePublicKey, HpkeSecretKey};
 use plenary_proto::ids::{
     ChannelId, DeviceId, InvitationId, MemberId, NetworkId, Signature, UnixMillis,
 };
@@ -23,8 +22,9 @@ use crate::{
     cbor::{self, Bytes, Cbor, CborError, Writer, array, cbor_struct, unknown},
     invitation::{Invitation, InvitationError, Sealed, check_address},
     ledger::{DeviceKeys, Ledger, Standing, Voucher, hash},
-    profile::{ProfileError, SealingKey, roster, text},
+    profile::{ProfileError, SealingKey, text},
     seal::SealError,
+    sealed_to::{framed, open_parts, seal_parts},
     signing::{self, SigningKey},
 };
 
@@ -266,21 +266,11 @@ impl Handover {
     ) -> Result<Vec<u8>, LinkError> {
         let info = info(code, to.device);
         let plaintext = Zeroizing::new(cbor::encode(self));
-        let HpkeCiphertext {
+        let (kem_output, ciphertext) =
+            seal_parts(&to.keys.sealing, &info, &plaintext).map_err(|_| LinkError::Key)?;
+        let mut envelope = Envelope {
             kem_output,
             ciphertext,
-        } = roster::suite()
-            .map_err(|_| LinkError::Key)?
-            .hpke_seal(
-                &HpkePublicKey::from(to.keys.sealing.clone()),
-                &info,
-                None,
-                &plaintext,
-            )
-            .map_err(|_| LinkError::Key)?;
-        let mut envelope = Envelope {
-            kem_output: Bytes(kem_output),
-            ciphertext: Bytes(ciphertext),
             signature: Signature([0; 64]),
         };
         envelope.signature = signer.sign(&envelope.to_be_signed(&info));
@@ -320,21 +310,9 @@ impl Handover {
             &envelope.signature,
         )
         .map_err(|_| LinkError::OtherDevice)?;
-        let ciphertext = HpkeCiphertext {
-            kem_output: envelope.kem_output.0,
-            ciphertext: envelope.ciphertext.0,
-        };
-        let opened = roster::suite()
-            .map_err(|_| LinkError::Key)?
-            .hpke_open(
-                &ciphertext,
-                &HpkeSecretKey::from(key.secret().to_vec()),
-                &HpkePublicKey::from(key.public().to_vec()),
-                &info,
-                None,
-            )
-            .map_err(|_| LinkError::Open)?;
-        let handover: Self = cbor::decode(&Zeroizing::new(opened.to_vec()))?;
+        let parts = (envelope.kem_output, envelope.ciphertext);
+        let opened = open_parts(key, &info, parts).map_err(|_| LinkError::Open)?;
+        let handover: Self = cbor::decode(&opened)?;
         for (_, name) in &handover.names {
             text("device's name", name, DEVICE_NAME)?;
         }
@@ -343,14 +321,8 @@ impl Handover {
 }
 
 impl Envelope {
-    /// Lengths first: the two parts could be shifted otherwise.
     fn to_be_signed(&self, info: &[u8]) -> Vec<u8> {
-        let mut bytes = info.to_vec();
-        for part in [&self.kem_output.0, &self.ciphertext.0] {
-            bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
-            bytes.extend_from_slice(part);
-        }
-        bytes
+        framed(info, &self.kem_output, &self.ciphertext)
     }
 }
 

@@ -3,18 +3,14 @@
 //!
 //! HPKE (RFC 9180) of the hybrid suite to the device's sealing key; the sender signs beside it.
 
-use mls_rs_core::crypto::{
-    CipherSuiteProvider, CryptoProvider, HpkeCiphertext, HpkePublicKey, HpkeSecretKey,
-};
 use plenary_proto::ids::{DeviceId, InvitationId, NetworkId, Signature, UnixMillis};
-use zeroize::Zeroizing;
 
 use crate::{
     cbor::{self, Bytes, CborError, cbor_struct},
     invitation::Secret,
-    ledger::{Ledger, SEALING_KEY, Standing},
-    mls::suite::{HYBRID, crypto_provider},
+    ledger::{Ledger, Standing},
     profile::SealingKey,
+    sealed_to::{open_parts, seal_parts},
     signing::{self, SigningKey},
 };
 
@@ -62,17 +58,13 @@ pub fn seal_share(
     (device, to): (DeviceId, &[u8]),
     (by, signer): (DeviceId, &SigningKey),
 ) -> Result<Vec<u8>, ShareError> {
-    if to.len() > SEALING_KEY {
-        return Err(ShareError::Key);
-    }
     let info = info(network, device, invitation);
-    let key = HpkePublicKey::from(to.to_vec());
-    let sealed = suite()?.hpke_seal(&key, &info, None, secret.as_bytes());
-    let sealed = sealed.map_err(|_| ShareError::Key)?;
+    let sealed = seal_parts(to, &info, secret.as_bytes());
+    let (kem_output, ciphertext) = sealed.map_err(|_| ShareError::Key)?;
     let mut envelope = Envelope {
         by,
-        kem_output: Bytes(sealed.kem_output),
-        ciphertext: Bytes(sealed.ciphertext),
+        kem_output,
+        ciphertext,
         signature: Signature([0; 64]),
     };
     envelope.signature = signer.sign(&to_be_signed(&info, &envelope));
@@ -104,26 +96,10 @@ pub fn open_share(
         &envelope.signature,
     )
     .map_err(|_| ShareError::BadSignature(by))?;
-    let ciphertext = HpkeCiphertext {
-        kem_output: envelope.kem_output.0,
-        ciphertext: envelope.ciphertext.0,
-    };
-    let opened = suite()?.hpke_open(
-        &ciphertext,
-        &HpkeSecretKey::from(key.secret().to_vec()),
-        &HpkePublicKey::from(key.public().to_vec()),
-        &info,
-        None,
-    );
-    let opened = Zeroizing::new(opened.map_err(|_| ShareError::Open)?.to_vec());
+    let parts = (envelope.kem_output, envelope.ciphertext);
+    let opened = open_parts(key, &info, parts).map_err(|_| ShareError::Open)?;
     let bytes: [u8; 32] = opened[..].try_into().map_err(|_| ShareError::Open)?;
     Ok(Secret::from_bytes(bytes))
-}
-
-fn suite() -> Result<impl CipherSuiteProvider, ShareError> {
-    crypto_provider()
-        .cipher_suite_provider(HYBRID)
-        .ok_or(ShareError::Key)
 }
 
 fn info(network: NetworkId, device: DeviceId, invitation: InvitationId) -> Vec<u8> {

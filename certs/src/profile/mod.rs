@@ -4,17 +4,15 @@
 //! server sealed under a roster key, which is sealed to every live device. The hash makes every
 //! copy checkable, whoever hands it over.
 
-pub(crate) mod roster;
+mod roster;
 
 use std::fmt;
 
 use plenary_proto::ids::{Digest, NetworkId};
 use ring::rand::SecureRandom;
 
-pub use roster::{
-    Generation, RosterError, RosterKey, SealingKey, open_roster_key, seal_roster_key,
-    sealing_keypair,
-};
+pub use crate::sealed_to::{SealingKey, sealing_keypair};
+pub use roster::{Generation, RosterError, RosterKey, open_roster_key, seal_roster_key};
 
 use crate::{
     cbor::{self, Cbor, CborError, Writer, cbor_struct, unknown},

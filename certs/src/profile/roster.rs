@@ -9,17 +9,14 @@
 
 use std::fmt;
 
-use mls_rs_core::crypto::{
-    CipherSuiteProvider, CryptoProvider, HpkeCiphertext, HpkePublicKey, HpkeSecretKey,
-};
 use plenary_proto::ids::{DeviceId, LedgerSeq, NetworkId, Signature, UnixMillis};
 use ring::rand::SecureRandom;
 use zeroize::Zeroizing;
 
 use crate::{
     cbor::{self, Bytes, CborError, cbor_struct},
-    ledger::{Ledger, SEALING_KEY, Standing},
-    mls::suite::{HYBRID, crypto_provider},
+    ledger::{Ledger, Standing},
+    sealed_to::{SealingKey, framed, open_parts, seal_parts},
     signing::{self, SigningKey},
 };
 
@@ -45,13 +42,6 @@ impl Generation {
         number: 1,
         since: LedgerSeq(0),
     };
-}
-
-/// A device's private key for what is sealed to it, with its public half.
-#[derive(Clone)]
-pub struct SealingKey {
-    secret: Zeroizing<Vec<u8>>,
-    public: Vec<u8>,
 }
 
 /// Why a roster key was not sealed or is not taken.
@@ -117,38 +107,6 @@ impl RosterKey {
     }
 }
 
-impl SealingKey {
-    /// From the parts kept in the client's sealed store.
-    pub fn from_parts(secret: Vec<u8>, public: Vec<u8>) -> Self {
-        Self {
-            secret: Zeroizing::new(secret),
-            public,
-        }
-    }
-
-    /// The secret bytes, for the client's sealed store.
-    pub fn secret(&self) -> &[u8] {
-        &self.secret
-    }
-
-    /// What DEVICE carries.
-    pub fn public(&self) -> &[u8] {
-        &self.public
-    }
-}
-
-/// A fresh key pair for what is sealed to a device (X-Wing; AWS-LC's own randomness).
-///
-/// # Errors
-/// [`RosterError::Random`].
-pub fn sealing_keypair() -> Result<SealingKey, RosterError> {
-    let (secret, public) = suite()?.kem_generate().map_err(|_| RosterError::Random)?;
-    Ok(SealingKey::from_parts(
-        secret.as_ref().to_vec(),
-        public.as_ref().to_vec(),
-    ))
-}
-
 /// Seals the roster key of a generation to a device. `by` signs with its authentication key.
 ///
 /// # Errors
@@ -160,27 +118,15 @@ pub fn seal_roster_key(
     (device, to): (DeviceId, &[u8]),
     (by, signer): (DeviceId, &SigningKey),
 ) -> Result<Vec<u8>, RosterError> {
-    if to.len() > SEALING_KEY {
-        return Err(RosterError::Key);
-    }
     let info = info(network, device, generation);
-    let HpkeCiphertext {
-        kem_output,
-        ciphertext,
-    } = suite()?
-        .hpke_seal(
-            &HpkePublicKey::from(to.to_vec()),
-            &info,
-            None,
-            key.as_bytes(),
-        )
-        .map_err(|_| RosterError::Key)?;
+    let (kem_output, ciphertext) =
+        seal_parts(to, &info, key.as_bytes()).map_err(|_| RosterError::Key)?;
     let mut envelope = Envelope {
         generation: generation.number,
         since: generation.since,
         by,
-        kem_output: Bytes(kem_output),
-        ciphertext: Bytes(ciphertext),
+        kem_output,
+        ciphertext,
         signature: Signature([0; 64]),
     };
     envelope.signature = signer.sign(&to_be_signed(&info, &envelope));
@@ -223,28 +169,10 @@ pub fn open_roster_key(
         &envelope.signature,
     )
     .map_err(|_| RosterError::BadSignature(by))?;
-    let ciphertext = HpkeCiphertext {
-        kem_output: envelope.kem_output.0,
-        ciphertext: envelope.ciphertext.0,
-    };
-    let opened = suite()?
-        .hpke_open(
-            &ciphertext,
-            &HpkeSecretKey::from(key.secret.to_vec()),
-            &HpkePublicKey::from(key.public.clone()),
-            &info,
-            None,
-        )
-        .map_err(|_| RosterError::Open)?;
-    let opened = Zeroizing::new(opened.to_vec());
+    let parts = (envelope.kem_output, envelope.ciphertext);
+    let opened = open_parts(key, &info, parts).map_err(|_| RosterError::Open)?;
     let bytes: [u8; 32] = opened[..].try_into().map_err(|_| RosterError::Open)?;
     Ok((generation, RosterKey::from_bytes(bytes)))
-}
-
-pub(crate) fn suite() -> Result<impl CipherSuiteProvider, RosterError> {
-    crypto_provider()
-        .cipher_suite_provider(HYBRID)
-        .ok_or(RosterError::Key)
 }
 
 fn info(network: NetworkId, device: DeviceId, generation: Generation) -> Vec<u8> {
@@ -258,15 +186,9 @@ fn info(network: NetworkId, device: DeviceId, generation: Generation) -> Vec<u8>
     .concat()
 }
 
-/// Lengths first: the two parts could be shifted otherwise.
 fn to_be_signed(info: &[u8], envelope: &Envelope) -> Vec<u8> {
-    let (kem, text) = (&envelope.kem_output.0, &envelope.ciphertext.0);
-    let mut bytes = [SIGN_TAG, info].concat();
-    for part in [kem, text] {
-        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
-        bytes.extend_from_slice(part);
-    }
-    bytes
+    let head = [SIGN_TAG, info].concat();
+    framed(&head, &envelope.kem_output, &envelope.ciphertext)
 }
 
 impl fmt::Debug for RosterKey {
@@ -275,16 +197,13 @@ impl fmt::Debug for RosterKey {
     }
 }
 
-impl fmt::Debug for SealingKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SealingKey(hidden)")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Target, Voucher, testing::*};
+    use crate::{
+        ledger::{Target, Voucher, testing::*},
+        sealed_to::sealing_keypair,
+    };
     use ring::rand::SystemRandom;
 
     #[test]

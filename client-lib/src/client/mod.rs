@@ -60,7 +60,8 @@ use crate::{
 /// A profile on the network: discuss, hand over files, follow the ledger.
 ///
 /// Cheap to clone; all clones share one connection and one store. Works offline: what is sent is
-/// kept and goes out when the server is back. Dropping the last clone closes the profile.
+/// kept and goes out when the server is back. Dropping the last clone closes the profile, and waits
+/// for what is being written; [`Client::close`] waits without holding up the thread.
 #[derive(Clone)]
 pub struct Client {
     driver: Driver,

@@ -7,10 +7,16 @@
 //! ```
 //!
 //! The engine's store blocks, so it has a thread. Inputs are bounded: a server that floods waits.
+//! The thread has ended when the last handle is gone: SQLCipher frees its memory at the end of the
+//! process (`atexit`), and a store still in use by then would fall over it.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -66,7 +72,7 @@ enum Input {
     Close(oneshot::Sender<()>),
 }
 
-/// The handle on engine and connection. Dropping the last clone ends both.
+/// The handle on engine and connection. Dropping the last clone ends both, and waits for it.
 #[derive(Clone)]
 pub(crate) struct Driver(Arc<Inner>);
 
@@ -75,12 +81,23 @@ struct Inner {
     events: broadcast::Sender<Event>,
     trouble: Trouble,
     link: Option<JoinHandle<()>>,
+    engine: Option<thread::JoinHandle<()>>,
+    closing: Arc<AtomicBool>,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
         if let Some(link) = &self.link {
             link.abort();
+        }
+        self.closing.store(true, Ordering::Release);
+        // For an engine that waits; one whose queue is full sees the flag.
+        let (done, _) = oneshot::channel();
+        let _ = self.inputs.try_send(Input::Close(done));
+        let own = thread::current().id();
+        // What runs on the engine may have held the last handle.
+        if let Some(engine) = self.engine.take().filter(|one| one.thread().id() != own) {
+            let _ = engine.join();
         }
     }
 }
@@ -111,6 +128,7 @@ impl Driver {
         let (inputs, queue) = mpsc::channel(INPUTS);
         let (events, _) = broadcast::channel(EVENTS);
         let trouble = Trouble::default();
+        let closing = Arc::new(AtomicBool::new(false));
         let (ready, opened) = oneshot::channel();
         let thread = Thread {
             queue,
@@ -118,8 +136,9 @@ impl Driver {
             trouble: trouble.clone(),
             answers: HashMap::new(),
             line: None,
+            closing: closing.clone(),
         };
-        std::thread::Builder::new()
+        let engine = thread::Builder::new()
             .name("plenary-engine".to_owned())
             .spawn(move || match make() {
                 Ok(engine) => {
@@ -147,6 +166,8 @@ impl Driver {
                 events,
                 trouble,
                 link,
+                engine: Some(engine),
+                closing,
             })),
         ))
     }
@@ -216,6 +237,7 @@ struct Thread {
     trouble: Trouble,
     answers: HashMap<RequestId, Answer>,
     line: Option<mpsc::UnboundedSender<ClientFrame>>,
+    closing: Arc<AtomicBool>,
 }
 
 impl Thread {
@@ -224,6 +246,9 @@ impl Thread {
             let mut next = Some(input);
             let mut taken = 0;
             while let Some(input) = next.take() {
+                if self.closing.load(Ordering::Acquire) {
+                    return;
+                }
                 if let Input::Close(done) = input {
                     drop(engine);
                     let _ = done.send(());

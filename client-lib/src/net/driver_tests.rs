@@ -29,7 +29,7 @@ struct Rig {
     server: Server,
     driver: Driver,
     events: broadcast::Receiver<Event>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 async fn rig(online: bool) -> Rig {
@@ -60,7 +60,7 @@ async fn rig(online: bool) -> Rig {
         events: driver.events(),
         server,
         driver,
-        _folder: folder,
+        folder,
     }
 }
 
@@ -196,6 +196,29 @@ async fn closing_ends_engine_and_connection() {
     assert_eq!(after.unwrap_err().kind(), ErrorKind::Closed);
     let call = other.call(Request::Welcomes).await;
     assert_eq!(call.unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[tokio::test]
+async fn the_store_is_closed_when_the_last_handle_is_dropped() {
+    let mut rig = rig(true).await;
+    let _peer = rig.online().await;
+    let (at_it, seen) = std::sync::mpsc::channel();
+    let busy = rig.driver.run(move |_, _| {
+        let _ = at_it.send(());
+        std::thread::sleep(Duration::from_millis(100));
+        Ok(())
+    });
+    // Given up while the engine is at it, and with more to do than its queue holds.
+    let _ = timeout(Duration::ZERO, busy).await;
+    seen.recv().unwrap();
+    for _ in 0..300 {
+        let _ = timeout(Duration::ZERO, rig.driver.run(|_, _| Ok(()))).await;
+    }
+    // There as long as the database is open.
+    let log = rig.folder.path().join("profile.db-wal");
+    assert!(log.exists());
+    drop(rig.driver);
+    assert!(!log.exists());
 }
 
 #[tokio::test]

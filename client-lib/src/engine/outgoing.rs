@@ -205,14 +205,23 @@ impl Engine {
     ) -> Result<Option<ChannelHead>, Error> {
         let read = self.channels.get(&id).map(|channel| channel.row.head.seq);
         let passed = read.is_some_and(|read| head.seq <= read);
-        if passed && self.store.hash_at(id, head.seq)?.is_some() {
+        if !passed {
+            self.store.put_acknowledged(message, head.seq)?;
+            return Ok(Some(head));
+        }
+        // The record came before the word on it, and was read: nothing is left to be placed.
+        let Some(row) = self.store.outgoing(message)? else {
+            return Ok(Some(head));
+        };
+        if self.store.hash_at(id, head.seq)?.is_some() {
             tracing::warn!("acknowledged for a place that holds another record");
             return Ok(None);
         }
         self.store.put_acknowledged(message, head.seq)?;
-        if passed && let Some(row) = self.store.outgoing(message)? {
-            self.place(&row)?;
-        }
+        self.place(&OutboxRow {
+            seq: Some(head.seq),
+            ..row
+        })?;
         Ok(Some(head))
     }
 

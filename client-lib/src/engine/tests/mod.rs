@@ -11,6 +11,7 @@ mod races;
 mod recovery;
 mod revocations;
 mod roster;
+mod sending;
 mod views;
 
 use std::collections::HashMap;

@@ -29,6 +29,7 @@ pub mod manual;
 pub mod memory;
 pub mod network;
 mod ops;
+mod pages;
 mod rate;
 mod retention;
 pub mod session;

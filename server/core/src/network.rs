@@ -23,13 +23,11 @@ use crate::{
     items::{Items, token::Tokens},
     keys,
     leases::Table,
+    pages::Pages,
     rate::Rates,
     store::{Store, StoreError},
     stored::{Founding, Stored},
 };
-
-/// Statements read from the store at a time.
-const PAGE: u32 = 256;
 
 /// What a network is made of.
 pub struct Parts {
@@ -250,18 +248,11 @@ impl Network {
     /// Takes in what is in the store beyond the ledger in memory: at the start, and after an append
     /// that was stored while its connection went away.
     pub(crate) async fn load_ledger(&self) -> Result<(), LoadError> {
-        loop {
-            let after = self.ledger_head().seq;
-            let after_key = keys::ledger(after);
-            let page = self
-                .store
-                .list(keys::LEDGER, Some(&after_key), PAGE)
-                .await?;
-            if page.is_empty() {
-                return Ok(());
-            }
-            for (index, (key, value)) in (1..).zip(page) {
-                let seq = LedgerSeq(after.0 + index);
+        let after = keys::ledger(self.ledger_head().seq);
+        let mut pages = Pages::after(&*self.store, keys::LEDGER, Some(after));
+        while let Some(page) = pages.next().await? {
+            for (key, value) in page {
+                let seq = LedgerSeq(self.ledger_head().seq.0 + 1);
                 if key != keys::ledger(seq) {
                     return Err(LoadError::Ledger {
                         seq,
@@ -275,6 +266,7 @@ impl Network {
                     })?;
             }
         }
+        Ok(())
     }
 
     /// Puts a stored statement at the end of the ledger in memory; ROOT 1 begins it.

@@ -7,10 +7,9 @@ use plenary_proto::{
 };
 
 use super::{DAY_MS, Ended, Lease, State, Table, Usage};
-use crate::{error::OpError, items::ItemStatus, items::Reservation, keys, network::Network};
-
-/// Leases read from the store at a time.
-pub(super) const PAGE: u32 = 256;
+use crate::{
+    error::OpError, items::ItemStatus, items::Reservation, keys, network::Network, pages::Pages,
+};
 
 /// What a sender asks for.
 #[derive(Debug, Clone)]
@@ -28,28 +27,18 @@ impl Network {
     pub(crate) async fn load_leases(&self) -> Result<(), OpError> {
         let mut table = self.leases.lock().await;
         *table = Table::default();
-        let mut after = None;
-        loop {
-            let page = self.lease_page(after.as_deref()).await?;
-            let Some((last, _)) = page.last() else {
-                return Ok(());
-            };
-            after = Some(last.clone());
-            for (_, lease) in &page {
-                table.step(None, Some(lease));
+        let mut pages = self.lease_pages(None);
+        while let Some(page) = pages.next().await? {
+            for (_, held) in &page {
+                table.step(None, Some(&Lease::decode(&held.value)?));
             }
         }
+        Ok(())
     }
 
-    /// A page of leases after a key, in the order of their items.
-    pub(super) async fn lease_page(
-        &self,
-        after: Option<&[u8]>,
-    ) -> Result<Vec<(bytes::Bytes, Lease)>, OpError> {
-        let page = self.store.list(keys::LEASES, after, PAGE).await?;
-        page.into_iter()
-            .map(|(key, value)| Ok((key, Lease::decode(&value.value)?)))
-            .collect()
+    /// All leases, in the order of their items, or those after an item's.
+    pub(super) fn lease_pages(&self, after: Option<ItemId>) -> Pages<'_> {
+        Pages::after(&*self.store, keys::LEASES, after.map(keys::lease))
     }
 
     /// An item's lease, also an ended one.

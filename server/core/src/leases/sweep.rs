@@ -6,7 +6,11 @@ use std::collections::HashMap;
 use plenary_proto::ids::{ItemId, UnixMillis};
 
 use super::{Ended, Lease, ORPHAN_MS, REMEMBERED_MS, State};
-use crate::{error::OpError, items::Held, network::Network};
+use crate::{
+    error::OpError,
+    items::{Held, ItemsError},
+    network::Network,
+};
 
 /// What a sweep did and found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,14 +45,10 @@ impl Network {
         let there = self.items.list().await.map_err(OpError::from)?;
         let mut there: HashMap<_, _> = there.into_iter().map(|held| (held.item, held)).collect();
         let mut swept = Swept::default();
-        let mut after = None;
-        loop {
-            let page = self.lease_page(after.as_deref()).await?;
-            let Some((last, _)) = page.last() else {
-                break;
-            };
-            after = Some(last.clone());
-            for (_, lease) in page {
+        let mut pages = self.lease_pages(None);
+        while let Some(page) = pages.next().await? {
+            for (_, held) in page {
+                let lease = Lease::decode(&held.value)?;
                 let held = there.remove(&lease.item);
                 self.sweep_one(lease.item, held, now, &mut swept).await?;
             }
@@ -127,26 +127,22 @@ impl Network {
         &self,
         after: Option<ItemId>,
     ) -> Result<Option<(ItemId, u64, Option<u32>)>, OpError> {
-        let mut after = after.map(crate::keys::lease);
-        loop {
-            let page = self.lease_page(after.as_deref()).await?;
-            let Some((last, _)) = page.last() else {
-                return Ok(None);
-            };
-            after = Some(last.clone());
-            let kept = |lease: &&Lease| lease.state == State::Kept;
-            let Some(lease) = page.iter().map(|(_, lease)| lease).find(kept) else {
-                continue;
-            };
-            let damaged = match self.items.check(lease.item).await {
-                Ok(damaged) => damaged,
-                // Gone since the page was read, or missing: the sweep tells.
-                Err(
-                    crate::items::ItemsError::NotFound | crate::items::ItemsError::NotCommitted,
-                ) => None,
-                Err(error) => return Err(error.into()),
-            };
-            return Ok(Some((lease.item, lease.size, damaged)));
+        let mut pages = self.lease_pages(after);
+        while let Some(page) = pages.next().await? {
+            for (_, held) in page {
+                let lease = Lease::decode(&held.value)?;
+                if lease.state != State::Kept {
+                    continue;
+                }
+                let damaged = match self.items.check(lease.item).await {
+                    Ok(damaged) => damaged,
+                    // Gone since the page was read, or missing: the sweep tells.
+                    Err(ItemsError::NotFound | ItemsError::NotCommitted) => None,
+                    Err(error) => return Err(error.into()),
+                };
+                return Ok(Some((lease.item, lease.size, damaged)));
+            }
         }
+        Ok(None)
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     hub::{To, push_frame},
     keys,
     network::Network,
+    pages::Pages,
     session::DeviceCaller,
     store::StoreError,
     stored::{Invitation, Request, Stored},
@@ -27,8 +28,6 @@ pub(crate) const ANSWER_KEPT_MS: u64 = 60 * 60 * 1000;
 
 /// How far a client's clock may be ahead of ours.
 const CLOCK_MS: u64 = 5 * 60 * 1000;
-
-const PAGE: u32 = 256;
 
 const USED: OpError =
     OpError::Exists("this linking code was used already: make a new one on the other device");
@@ -131,16 +130,8 @@ pub(crate) async fn list(
     now: UnixMillis,
 ) -> Result<Reply, OpError> {
     let mut waiting = Vec::new();
-    let mut after = None;
-    loop {
-        let page = network
-            .store
-            .list(keys::LINK_REQUESTS, after.as_deref(), PAGE)
-            .await?;
-        let Some((last, _)) = page.last() else {
-            return Ok(Reply::RequestList(waiting));
-        };
-        after = Some(last.clone());
+    let mut pages = Pages::of(&*network.store, keys::LINK_REQUESTS);
+    while let Some(page) = pages.next().await? {
         for (key, held) in page {
             let request = Request::decode(&held.value)?;
             let name = key.strip_prefix(keys::LINK_REQUESTS);
@@ -161,6 +152,7 @@ pub(crate) async fn list(
             });
         }
     }
+    Ok(Reply::RequestList(waiting))
 }
 
 /// Closes a request; the answer is handed to the guest.
@@ -206,16 +198,8 @@ async fn sweep(
     now: UnixMillis,
 ) -> Result<usize, OpError> {
     let mut open = 0;
-    let mut after = None;
-    loop {
-        let page = network
-            .store
-            .list(keys::LINKS, after.as_deref(), PAGE)
-            .await?;
-        let Some((last, _)) = page.last() else {
-            return Ok(open);
-        };
-        after = Some(last.clone());
+    let mut pages = Pages::of(&*network.store, keys::LINKS);
+    while let Some(page) = pages.next().await? {
         for (key, held) in page {
             let link = Invitation::decode(&held.value)?;
             let name = key.strip_prefix(keys::LINKS);
@@ -235,4 +219,5 @@ async fn sweep(
             }
         }
     }
+    Ok(open)
 }

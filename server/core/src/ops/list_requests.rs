@@ -12,26 +12,17 @@ use crate::{
     error::OpError,
     keys,
     network::Network,
+    pages::Pages,
     session::DeviceCaller,
     stored::{Request, Stored},
 };
-
-const PAGE: u32 = 256;
 
 pub(crate) async fn run(network: &Network, caller: &DeviceCaller) -> Result<Reply, OpError> {
     let board = is_board(network, caller.member());
     let mut waiting = Vec::new();
     let mut bytes = 0;
-    let mut after = None;
-    loop {
-        let page = network
-            .store
-            .list(keys::REQUESTS, after.as_deref(), PAGE)
-            .await?;
-        let Some((last, _)) = page.last() else {
-            return Ok(Reply::RequestList(waiting));
-        };
-        after = Some(last.clone());
+    let mut pages = Pages::of(&*network.store, keys::REQUESTS);
+    while let Some(page) = pages.next().await? {
         for (key, held) in page {
             let request = Request::decode(&held.value)?;
             let name = key.strip_prefix(keys::REQUESTS);
@@ -63,4 +54,5 @@ pub(crate) async fn run(network: &Network, caller: &DeviceCaller) -> Result<Repl
             });
         }
     }
+    Ok(Reply::RequestList(waiting))
 }

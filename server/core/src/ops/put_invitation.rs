@@ -12,6 +12,7 @@ use crate::{
     error::OpError,
     keys,
     network::Network,
+    pages::Pages,
     session::DeviceCaller,
     store::StoreError,
     stored::{Invitation, Stored},
@@ -19,8 +20,6 @@ use crate::{
 
 /// How far a client's clock may be ahead of ours.
 const CLOCK_MS: u64 = 5 * 60 * 1000;
-
-const PAGE: u32 = 256;
 
 /// What the inviter asks for.
 pub(crate) struct Terms {
@@ -89,16 +88,8 @@ async fn count_open(
     now: UnixMillis,
 ) -> Result<usize, OpError> {
     let mut open = 0;
-    let mut after = None;
-    loop {
-        let page = network
-            .store
-            .list(keys::INVITATIONS, after.as_deref(), PAGE)
-            .await?;
-        let Some((last, _)) = page.last() else {
-            return Ok(open);
-        };
-        after = Some(last.clone());
+    let mut pages = Pages::of(&*network.store, keys::INVITATIONS);
+    while let Some(page) = pages.next().await? {
         for (key, held) in page {
             let invitation = Invitation::decode(&held.value)?;
             if now >= invitation.expires.plus(REQUEST_KEPT_MS) {
@@ -113,4 +104,5 @@ async fn count_open(
             }
         }
     }
+    Ok(open)
 }

@@ -8,18 +8,16 @@
 //!   signed statements, to the server
 //! ```
 
-mod heartbeat_key;
 mod key;
-mod recovery_key;
 mod request;
+mod role_key;
 mod sealed_key;
 mod tally;
 mod words;
 
-pub use heartbeat_key::HeartbeatKey;
 pub use key::BoardKey;
-pub use recovery_key::RecoveryKey;
 pub use request::{Request, RequestError, SignatureFile, combine};
+pub use role_key::{ForHeartbeats, ForRecovery, HeartbeatKey, Purpose, RecoveryKey, RoleKey};
 pub use sealed_key::{Cost, KeyFileError};
 pub use tally::{Need, Role, Seat, Tally, tally};
 pub use words::{Facts, NoFacts, Words, describe, moment};

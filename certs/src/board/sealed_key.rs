@@ -17,7 +17,7 @@ use crate::{
 
 /// What a key is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sort {
+pub struct Sort {
     /// The file's first line.
     pub(super) header: &'static str,
     /// Heads what is authenticated.

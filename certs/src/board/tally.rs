@@ -274,8 +274,9 @@ mod tests {
             root: root(2),
         });
         let announce = request(&board, vec![recover]);
-        let recovery = |n: u8| RecoveryKey {
-            key: SigningKey::from_seed(board.recovery[usize::from(n)].seed()).unwrap(),
+        let recovery = |n: u8| {
+            let seed = board.recovery[usize::from(n)].seed();
+            RecoveryKey::from(SigningKey::from_seed(seed).unwrap())
         };
         let daily = request(&board, vec![admit(10)]);
         assert!(matches!(

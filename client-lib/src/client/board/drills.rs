@@ -57,7 +57,7 @@ fn copy(key: &BoardKey) -> Hand {
 
 fn recovery(n: usize) -> Hand {
     let key = recovery_keys().swap_remove(n);
-    Hand::Recovery(RecoveryKey { key })
+    Hand::Recovery(key.into())
 }
 
 /// Drafts on a party's machine: the text of the request file.

@@ -5,7 +5,7 @@
 //!                                                         |
 //!                                      several at once    v    every 64 MiB
 //!                        readers -> layers, then         sled -> checkpoint: sled on disk,
-//!                                                                journal before it dropped
+//!                                                                journal before a base dropped
 //! ```
 //!
 //! sled 0.34 alone cannot be the commit point: its `flush` is no fsync, a lost tail goes unnoticed
@@ -14,12 +14,14 @@
 //! first, and holds only what is durable; and every row carries a checksum, all rows together a total that a start compares. What does not add up is
 //! refused as [`StoreError::Damaged`], never served and never papered over.
 //!
-//! One limit is known: between checkpoints sled may reuse space on disk before what replaces it has
-//! reached the platter. The writer's own fdatasyncs flush the same disk all the time, which makes
-//! that window small; a power loss inside it is found at the next start and refused, not repaired.
+//! What sled has on disk between two checkpoints a power loss may tear: it writes over space that it
+//! no longer needs and never asks the disk to keep an order. So the journal is kept further back, to a
+//! [`base`], and a start that finds sled torn makes it anew from both.
 
+mod base;
 mod batch;
 mod big;
+mod boot;
 mod checkpoint;
 mod execute;
 mod export;
@@ -68,7 +70,7 @@ use self::{
 };
 
 /// What may be tuned. Memory: `cache_bytes` for sled, up to 32 MiB for a batch under way and what
-/// sled is yet to take, about 50 bytes a record kept.
+/// sled is yet to take (112 MiB while a base is made), about 50 bytes a record kept.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
     /// Bytes of a journal segment. Each full one causes a checkpoint; what lies after the last
@@ -132,7 +134,8 @@ impl EmbeddedStore {
         }
         let (jobs, receiver) = mpsc::channel();
         let no_thread = |error| StoreError::Unavailable(format!("cannot start a thread: {error}"));
-        shared.layers.start_at(opened.journal.position().frame);
+        let begun = opened.journal.position();
+        shared.layers.start_at(begun.frame, begun.totals);
         let applier = Arc::clone(&shared);
         #[cfg(test)]
         let faults = Arc::clone(&opened.journal.fail);
@@ -141,7 +144,12 @@ impl EmbeddedStore {
                 .name("store-apply".into())
                 .spawn(move || applier.apply())
                 .map_err(no_thread)?,
-            checkpointer: Checkpointer::start(Arc::clone(&shared)).map_err(no_thread)?,
+            checkpointer: Checkpointer::start(
+                Arc::clone(&shared),
+                opened.base,
+                options.segment_bytes,
+            )
+            .map_err(no_thread)?,
             shared: Arc::clone(&shared),
             jobs: receiver,
             journal: opened.journal,

@@ -1,4 +1,4 @@
-//! Checkpoints: sled made durable and compared, then the journal before them dropped.
+//! Checkpoints: sled made durable and compared, then the journal that no base needs dropped.
 //!
 //! On a thread of its own, so that appends go on into the next segment meanwhile.
 
@@ -15,11 +15,12 @@ use plenary_proto::ids::{ChannelId, Seq};
 
 use super::{
     Shared,
+    base::{self, Base},
     fault::{damaged, io as io_fault},
     folder::{open_small, seal_small, write_small},
-    journal::{Position, drop_through},
+    journal::Position,
     rows::{ChannelRow, Fields, Malformed, channel_key},
-    sum::Totals,
+    sum::{SUM, Totals},
 };
 
 const NAME: &str = "checkpoint";
@@ -44,7 +45,12 @@ pub(super) struct Checkpointer {
 }
 
 impl Checkpointer {
-    pub fn start(shared: Arc<Shared>) -> std::io::Result<Self> {
+    /// `base` is what the journal is kept back to now.
+    pub fn start(
+        shared: Arc<Shared>,
+        mut base: Option<Base>,
+        segment_bytes: u64,
+    ) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel::<Checkpoint>();
         let thread = std::thread::Builder::new()
             .name("store-checkpoint".into())
@@ -55,7 +61,7 @@ impl Checkpointer {
                         checkpoint.position = newer.position;
                         checkpoint.heads.extend(newer.heads);
                     }
-                    if let Err(error) = run(&shared, &checkpoint) {
+                    if let Err(error) = run(&shared, &checkpoint, &mut base, segment_bytes) {
                         // Nothing was dropped. But sled could not take what it was given.
                         shared.fail(&error);
                         return;
@@ -79,8 +85,13 @@ impl Checkpointer {
     }
 }
 
-/// Makes sled durable up to `checkpoint`, notes it, drops the journal before it.
-pub(super) fn run(shared: &Shared, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+/// Makes sled durable up to `checkpoint`, notes it, drops the journal before the base.
+fn run(
+    shared: &Shared,
+    checkpoint: &Checkpoint,
+    base: &mut Option<Base>,
+    segment_bytes: u64,
+) -> Result<(), StoreError> {
     if !shared.layers.wait_applied(checkpoint.position.frame) {
         return Err(shared
             .failed()
@@ -97,7 +108,7 @@ pub(super) fn run(shared: &Shared, checkpoint: &Checkpoint) -> Result<(), StoreE
         }
     }
     write(&shared.path, &shared.id, &checkpoint.position)?;
-    drop_through(&shared.journal(), checkpoint.position.frame)
+    base::keep(shared, base, &checkpoint.position, segment_bytes)
 }
 
 /// Notes that sled is durable up to `position`.
@@ -141,7 +152,11 @@ pub(super) fn read_mark(dir: &Path) -> Option<Position> {
     decode(open_small(MARK_MAGIC, &bytes)?).ok()
 }
 
-fn encode(position: &Position) -> Vec<u8> {
+/// Bytes of an encoded position.
+pub(super) const POSITION: usize = 8 + SUM + 16 + 16;
+
+/// A position, as small files have it.
+pub(super) fn encode(position: &Position) -> Vec<u8> {
     [
         &position.frame.to_be_bytes()[..],
         &position.tag,
@@ -151,7 +166,8 @@ fn encode(position: &Position) -> Vec<u8> {
     .concat()
 }
 
-fn decode(bytes: &[u8]) -> Result<Position, Malformed> {
+/// What [`encode`] wrote.
+pub(super) fn decode(bytes: &[u8]) -> Result<Position, Malformed> {
     let mut fields = Fields(bytes);
     let position = Position {
         frame: fields.u64()?,

@@ -4,9 +4,14 @@
 //! plenary-store   format version, identity, whether the folder was ever complete
 //! lock            held while a server runs
 //! checkpoint      up to which journal frame sled is known to be on disk
+//! boot            the machine's start since which sled is known to be right
 //! durable         the last frame acknowledged
-//! journal/        the log of record since the checkpoint
+//! base            which base there is
+//! base-FRAME/     all rows as of that frame
+//! journal/        the log of record since the base
 //! sled/           everything, for reading
+//! sled.torn       sled is to be made anew at the next start
+//! sled.old/       a torn sled that was replaced; may be removed
 //! big/            content above 16 KiB, by its BLAKE3
 //! ```
 

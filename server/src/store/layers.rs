@@ -14,7 +14,7 @@ use std::{
 use plenary_core::store::StoreError;
 
 use super::{
-    sum::SUM,
+    sum::{SUM, Totals},
     tree::{Change, Row, Tree},
 };
 
@@ -29,6 +29,8 @@ pub(super) struct Entry {
 /// The rows of one frame.
 pub(super) struct Layer {
     pub frame: u64,
+    /// Of all rows once it is applied.
+    pub totals: Totals,
     pub entries: BTreeMap<Vec<u8>, Entry>,
 }
 
@@ -47,6 +49,9 @@ const ENOUGH: usize = 512 * 1024;
 /// Bytes in layers at which the writer waits for sled.
 const TOO_MUCH: usize = 16 << 20;
 
+/// The same while sled is held: reading all of it takes seconds.
+const TOO_MUCH_HELD: usize = 96 << 20;
+
 /// How long a layer may wait for more.
 const DELAY: Duration = Duration::from_millis(25);
 
@@ -64,6 +69,12 @@ struct Progress {
     bytes: usize,
     /// The last frame in sled.
     applied: u64,
+    /// Of the rows in sled.
+    totals: Totals,
+    /// Somebody reads sled and nothing may be applied.
+    held: bool,
+    /// It is being applied to right now.
+    applying: bool,
     /// When the oldest layer came.
     since: Option<Instant>,
     /// Somebody waits for sled: no delay.
@@ -72,6 +83,12 @@ struct Progress {
     closed: bool,
     /// sled takes no more.
     failed: bool,
+}
+
+impl Progress {
+    fn too_much(&self) -> usize {
+        if self.held { TOO_MUCH_HELD } else { TOO_MUCH }
+    }
 }
 
 impl Layers {
@@ -93,7 +110,7 @@ impl Layers {
         if first || enough {
             self.moved.notify_all();
         }
-        while progress.bytes > TOO_MUCH && !progress.failed {
+        while progress.bytes > progress.too_much() && !progress.failed {
             progress = self.wait(progress);
         }
     }
@@ -109,7 +126,10 @@ impl Layers {
 
     /// sled takes no more: nobody may wait for it.
     pub fn fail(&self) {
-        self.progress().failed = true;
+        let mut progress = self.progress();
+        progress.failed = true;
+        progress.applying = false;
+        drop(progress);
         self.moved.notify_all();
     }
 
@@ -125,8 +145,25 @@ impl Layers {
     }
 
     /// Says where sled stands at a start.
-    pub fn start_at(&self, frame: u64) {
-        self.progress().applied = frame;
+    pub fn start_at(&self, frame: u64, totals: Totals) {
+        let mut progress = self.progress();
+        progress.applied = frame;
+        progress.totals = totals;
+    }
+
+    /// Runs `read` while nothing is applied to sled; it is given the totals of the rows there.
+    pub fn hold<T>(&self, read: impl FnOnce(Totals) -> T) -> T {
+        let mut progress = self.progress();
+        progress.held = true;
+        while progress.applying {
+            progress = self.wait(progress);
+        }
+        let totals = progress.totals;
+        drop(progress);
+        let read = read(totals);
+        self.progress().held = false;
+        self.moved.notify_all();
+        read
     }
 
     /// No more layers will come: [`run`](Self::run) applies what is there and ends.
@@ -142,6 +179,7 @@ impl Layers {
             let due = progress.since.map(|since| since + DELAY);
             let now = Instant::now();
             match due {
+                _ if progress.held => progress = self.wait(progress),
                 None if progress.closed => return false,
                 None => progress = self.wait(progress),
                 Some(_) if progress.hurry || progress.closed => break,
@@ -153,6 +191,7 @@ impl Layers {
             }
         }
         progress.hurry = false;
+        progress.applying = true;
         true
     }
 
@@ -163,6 +202,7 @@ impl Layers {
         applied_row: &impl Fn(u64) -> Row,
     ) -> Result<(), StoreError> {
         let Some(last) = layers.last() else {
+            self.progress().applying = false;
             return Ok(());
         };
         let (key, row) = applied_row(last.frame);
@@ -174,6 +214,8 @@ impl Layers {
         let left = self.now();
         let mut progress = self.progress();
         progress.applied = frame;
+        progress.totals = last.totals;
+        progress.applying = false;
         let bytes: usize = layers.iter().map(|layer| layer.bytes()).sum();
         progress.bytes = progress.bytes.saturating_sub(bytes);
         progress.since = (!left.is_empty()).then(Instant::now);

@@ -1,16 +1,20 @@
 //! A start: lock, recognise, replay the journal, verify, checkpoint.
 //!
+//! Records are read only if the machine started anew since, see [`boot`]; else when they are asked for.
+//!
 //! | found | done |
 //! |---|---|
 //! | an empty folder, or one whose making was cut off | made anew |
 //! | a torn frame at the journal's end | cut off: it was never acknowledged |
 //! | frames after the checkpoint | applied to sled again, which changes nothing twice |
 //! | less in the journal than was acknowledged, or than sled has | refused: damaged |
-//! | less in sled than the checkpoint says, or other rows than the totals say | refused: damaged |
+//! | less in sled than the checkpoint says, other rows than the totals say, no sled | made anew: see [`base`] |
+//! | the same without a base, or a base that does not verify | refused: damaged |
 
 use std::{
     collections::BTreeMap,
     fs::{self, File},
+    io::Write,
     path::Path,
 };
 
@@ -18,7 +22,9 @@ use plenary_core::store::StoreError;
 
 use super::{
     StoreOptions,
+    base::{self, Base},
     big::Big,
+    boot,
     checkpoint::{self, MARK, encode_mark, read_mark},
     fault::{damaged, io as io_fault},
     folder::{Folder, make_dir, sync_dir},
@@ -38,6 +44,7 @@ pub(super) struct Opened {
     pub tree: Tree,
     pub big: Big,
     pub journal: Journal,
+    pub base: Option<Base>,
     pub mark: File,
     pub marks: Marks,
 }
@@ -54,19 +61,28 @@ pub(super) fn open(path: &Path, options: &StoreOptions) -> Result<Opened, StoreE
         make(&folder, [&dir, &journal, &big], options)?;
         folder.completed()?;
     }
-    for part in [&dir.join("db"), &journal, &big] {
+    for part in [&journal, &big] {
         if !part.exists() {
             return Err(damaged(format_args!("{} is missing", part.display())));
         }
     }
     let from = checkpoint::read(&folder.path, &folder.id)?;
-    let tree = Tree::open(&dir, options.cache_bytes)?;
     let big = Big::open(&big)?;
-    let end = replay(&folder, &tree, &journal, from)?;
-    let marks = verify_rows(&tree, &big, end.totals)?;
-    if options.verify_records {
-        verify_record_total(&tree, end.totals)?;
+    let base = base::read(&folder.path, &folder.id);
+    let load = || load(&folder, &big, &journal, from, options);
+    let loaded = match (base, load_unless_torn(&folder.path, load)) {
+        (Some(base), Err(error @ StoreError::Damaged(_))) => {
+            tracing::warn!(%error, "sled is torn; making it anew from the journal");
+            base::rebuild(&folder, &journal, &base, options)?;
+            load()?
+        }
+        (_, loaded) => loaded?,
+    };
+    let Loaded { tree, end, marks } = loaded;
+    if base.is_none() {
+        tracing::warn!("the store has no base: until the next checkpoint a torn sled is for good");
     }
+    base::sweep(&folder.path, base.as_ref())?;
     // From here on nothing depends on frames that an earlier process may have failed to sync: what
     // they brought is written again, by sled.
     if end != from {
@@ -75,17 +91,57 @@ pub(super) fn open(path: &Path, options: &StoreOptions) -> Result<Opened, StoreE
     let open_end = Journal::start(&journal, folder.id, end)?;
     if end != from {
         checkpoint::write(&folder.path, &folder.id, &end)?;
-        drop_through(&journal, end.frame)?;
     }
+    drop_through(&journal, base.map_or(end, |base| base.at).frame)?;
+    boot::note(&folder.path)?;
     let mark = open_mark(&folder.path, &end)?;
     Ok(Opened {
         folder,
         tree,
         big,
         journal: open_end,
+        base,
         mark,
         marks,
     })
+}
+
+/// sled, brought up to the journal's end and verified.
+struct Loaded {
+    tree: Tree,
+    end: Position,
+    marks: Marks,
+}
+
+fn load(
+    folder: &Folder,
+    big: &Big,
+    journal: &Path,
+    from: Position,
+    options: &StoreOptions,
+) -> Result<Loaded, StoreError> {
+    let dir = folder.path.join("sled");
+    let db = dir.join("db");
+    if !db.exists() {
+        return Err(damaged(format_args!("{} is missing", db.display())));
+    }
+    let tree = Tree::open(&dir, options.cache_bytes)?;
+    let end = replay(folder, &tree, journal, from)?;
+    let marks = verify_rows(&tree, big, end.totals)?;
+    if options.verify_records || !boot::is_same(&folder.path) {
+        verify_record_total(&tree, end.totals)?;
+    }
+    Ok(Loaded { tree, end, marks })
+}
+
+fn load_unless_torn(
+    dir: &Path,
+    load: impl FnOnce() -> Result<Loaded, StoreError>,
+) -> Result<Loaded, StoreError> {
+    if base::is_torn(dir) {
+        return Err(damaged("a row in sled did not verify when it was read"));
+    }
+    load()
 }
 
 fn make(folder: &Folder, parts: [&Path; 3], options: &StoreOptions) -> Result<(), StoreError> {
@@ -104,11 +160,12 @@ fn make(folder: &Folder, parts: [&Path; 3], options: &StoreOptions) -> Result<()
     tree.persist()?;
     Journal::start(journal, folder.id, Position::START)?;
     checkpoint::write(&folder.path, &folder.id, &Position::START)?;
+    base::write(&folder.path, &folder.id, &Base::EMPTY)?;
     sync_dir(&folder.path)
 }
 
 /// Applies the journal after `from` to sled. Returns where it ends.
-fn replay(
+pub(super) fn replay(
     folder: &Folder,
     tree: &Tree,
     journal: &Path,
@@ -156,9 +213,9 @@ fn replay(
     }
     if end.frame > from.frame {
         gathered.apply(tree, &folder.id, end.frame)?;
+        settle(journal, &end, scanned.torn)?;
     }
     if scanned.torn > 0 {
-        cut(journal, scanned.torn)?;
         tracing::warn!(
             bytes = scanned.torn,
             "cut off the journal's torn end; it was never acknowledged"
@@ -169,7 +226,7 @@ fn replay(
 
 /// Rows of several frames on their way into sled.
 #[derive(Default)]
-struct Gathered {
+pub(super) struct Gathered {
     rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     bytes: usize,
 }
@@ -186,6 +243,20 @@ impl Gathered {
     fn apply(mut self, tree: &Tree, id: &[u8; 16], frame: u64) -> Result<(), StoreError> {
         let (key, row) = applied_row(id, frame);
         self.rows.insert(key, Some(row));
+        self.put(tree)
+    }
+
+    /// Rows of a base: put into sled as soon as there are enough.
+    pub fn take_in(&mut self, changes: &[Change<'_>], tree: &Tree) -> Result<(), StoreError> {
+        self.take(changes);
+        if self.bytes < REPLAY_BYTES {
+            return Ok(());
+        }
+        std::mem::take(self).put(tree)
+    }
+
+    /// Puts the rows into sled.
+    pub fn put(self, tree: &Tree) -> Result<(), StoreError> {
         let rows = self.rows.iter();
         tree.apply(rows.map(|(key, sealed)| (&key[..], sealed.as_deref())))
     }
@@ -212,17 +283,25 @@ fn tree_position(folder: &Folder, tree: &Tree, from: Position) -> Result<u64, St
     }
 }
 
-/// Takes `torn` bytes off the last segment's end.
-fn cut(journal: &Path, torn: usize) -> Result<(), StoreError> {
-    let Some((_, path)) = segments(journal)?.pop() else {
+/// Writes the last segment that has frames anew, without `torn` bytes at its end.
+///
+/// After a failed fsync what is read back is only in memory, and a second fsync proves nothing.
+fn settle(journal: &Path, end: &Position, torn: usize) -> Result<(), StoreError> {
+    let Some((first, path)) = segments(journal)?.pop() else {
         return Ok(());
     };
-    let fault = |error| io_fault("cut", &path, &error);
-    let file = File::options().write(true).open(&path).map_err(fault)?;
-    let len = file.metadata().map_err(fault)?.len();
-    file.set_len(len.saturating_sub(torn as u64))
-        .map_err(fault)?;
-    file.sync_all().map_err(fault)
+    if first > end.frame {
+        // No frame in it: a new one takes its place.
+        return Ok(());
+    }
+    let beside = journal.join("settled.new");
+    let mut bytes = fs::read(&path).map_err(|error| io_fault("read", &path, &error))?;
+    bytes.truncate(bytes.len().saturating_sub(torn));
+    File::create(&beside)
+        .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&beside, &path))
+        .map_err(|error| io_fault("write", &path, &error))?;
+    sync_dir(journal)
 }
 
 fn open_mark(dir: &Path, end: &Position) -> Result<File, StoreError> {

@@ -10,7 +10,7 @@ use plenary_core::store::{
 use plenary_proto::ids::{ChannelHead, ChannelId, ClientId, DeviceId, Digest, Seq};
 
 use super::{
-    Shared,
+    Shared, base,
     layers::View,
     marks::mark,
     rows::{
@@ -382,6 +382,7 @@ impl Shared {
             rows = self.view();
             let now = rows.get(key)?;
             if now == row {
+                base::note_torn(&self.path);
                 return Err(error);
             }
             row = now;

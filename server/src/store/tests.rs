@@ -1,13 +1,18 @@
 //! The engine from outside: the suite, restarts, crashes, flipped bits, crowds, failing disks.
 
+mod calls;
 mod crash;
 mod crowd;
+mod disk;
 mod export;
 mod flips;
 mod kill;
 mod model;
+mod power;
 mod rate;
 mod restart;
+mod trial;
+mod work;
 
 use std::{fs, ops::Deref, path::Path};
 

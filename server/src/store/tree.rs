@@ -19,6 +19,7 @@ use std::{
 use plenary_core::store::StoreError;
 
 use super::{
+    base::note_torn,
     fault::{damaged, io as io_fault},
     folder::sync_dir,
     pages::{self, Page},
@@ -42,7 +43,8 @@ pub(super) type Change<'a> = (&'a [u8], Option<&'a [u8]>);
 /// sled, holding all rows.
 pub(super) struct Tree {
     path: PathBuf,
-    db: sled::Db,
+    /// Taken when it is dropped, never before.
+    db: Option<sled::Db>,
     /// Held from the start, so that a write error between two syncs is reported here.
     file: File,
 }
@@ -71,7 +73,7 @@ impl Tree {
         let file = File::open(&at).map_err(|error| io_fault("open", &at, &error))?;
         Ok(Self {
             path: path.to_path_buf(),
-            db,
+            db: Some(db),
             file,
         })
     }
@@ -90,7 +92,7 @@ impl Tree {
                 None => None,
             }
         } else {
-            let found = guarded(&self.path, || self.db.get(key))?;
+            let found = guarded(&self.path, || self.db()?.get(key))?;
             found.map(|sealed| sealed.to_vec())
         };
         if let Some(sealed) = &sealed {
@@ -146,12 +148,12 @@ impl Tree {
                 None => batch.remove(key),
             }
         }
-        guarded(&self.path, || self.db.apply_batch(batch))
+        guarded(&self.path, || self.db()?.apply_batch(batch))
     }
 
     /// Returns once everything applied so far is on disk.
     pub fn persist(&self) -> Result<(), StoreError> {
-        guarded(&self.path, || self.db.flush())?;
+        guarded(&self.path, || self.db()?.flush())?;
         // `flush` is not fsync.
         let fault = |error| io_fault("sync", &self.path, &error);
         self.file.sync_data().map_err(fault)?;
@@ -173,7 +175,12 @@ impl Tree {
 
     /// Bytes on disk.
     pub fn size_on_disk(&self) -> Result<u64, StoreError> {
-        guarded(&self.path, || self.db.size_on_disk())
+        guarded(&self.path, || self.db()?.size_on_disk())
+    }
+
+    fn db(&self) -> sled::Result<&sled::Db> {
+        let closed = || sled::Error::Unsupported("sled is closed".into());
+        self.db.as_ref().ok_or_else(closed)
     }
 
     /// The error for a row that verifies and yet makes no sense, or that is missing.
@@ -196,10 +203,14 @@ impl Tree {
         row.map_err(|Malformed| self.broken(key, "makes no sense"))
     }
 
-    fn verify(&self, key: &[u8], sealed: &[u8]) -> Result<(), StoreError> {
+    /// Compares checksum and value of a row. The next start makes sled anew if they disagree.
+    pub fn verify(&self, key: &[u8], sealed: &[u8]) -> Result<(), StoreError> {
         match sealed.split_first_chunk::<SUM>() {
             Some((sum, value)) if *sum == row_sum(key, value) => Ok(()),
-            _ => Err(self.broken(key, "does not verify")),
+            _ => {
+                note_torn(beside(&self.path));
+                Err(self.broken(key, "does not verify"))
+            }
         }
     }
 
@@ -207,7 +218,7 @@ impl Tree {
     fn page_at(&self, key: &[u8]) -> Result<Option<Page>, StoreError> {
         let from = pages::log(key);
         let found = guarded(&self.path, || {
-            self.db.range(from..=key).next_back().transpose()
+            self.db()?.range(from..=key).next_back().transpose()
         })?;
         Ok(found.map(|(first, body)| Page {
             key: first.to_vec(),
@@ -230,7 +241,7 @@ impl Tree {
         }
         let after = (Bound::Excluded(*first), Bound::Included(*last));
         if first != last {
-            let mut found = self.db.range::<&[u8], _>(after);
+            let mut found = guarded(&self.path, || Ok(self.db()?.range::<&[u8], _>(after)))?;
             while let Some((key, body)) = guarded(&self.path, || found.next().transpose())? {
                 touched.push(Page {
                     key: key.to_vec(),
@@ -253,6 +264,16 @@ impl Tree {
             batch.insert(page.key, page.body);
         }
         Ok(())
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        let db = self.db.take();
+        // Closing, sled panics if the disk refuses. What it could not write is in the journal.
+        if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
+            tracing::warn!(path = %self.path.display(), "sled could not write while it was closed");
+        }
     }
 }
 
@@ -289,7 +310,8 @@ impl Rows<'_> {
             let tree = self.tree;
             if self.physical.is_none() {
                 let begin = self.physical_begin()?;
-                let range = tree.db.range::<Vec<u8>, _>((begin, self.end.clone()));
+                let bounds = (begin, self.end.clone());
+                let range = guarded(&tree.path, || Ok(tree.db()?.range::<Vec<u8>, _>(bounds)))?;
                 self.physical = Some(range);
             }
             let Some(physical) = &mut self.physical else {
@@ -330,6 +352,11 @@ pub(super) fn seal(key: &[u8], value: &[u8]) -> Vec<u8> {
     [&row_sum(key, value)[..], value].concat()
 }
 
+/// The store's folder.
+fn beside(sled: &Path) -> &Path {
+    sled.parent().unwrap_or(sled)
+}
+
 fn is_held(error: &sled::Error) -> bool {
     // sled gives it no kind of its own.
     matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
@@ -341,10 +368,16 @@ fn guarded<T>(path: &Path, call: impl FnOnce() -> sled::Result<T>) -> Result<T, 
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(sled::Error::Io(error))) => Err(io_fault("use", path, &error)),
-        Ok(Err(error)) => Err(damaged(format_args!("sled in {}: {error}", path.display()))),
-        Err(_) => Err(damaged(format_args!(
-            "sled in {} cannot read its own files",
-            path.display()
-        ))),
+        Ok(Err(error)) => {
+            note_torn(beside(path));
+            Err(damaged(format_args!("sled in {}: {error}", path.display())))
+        }
+        Err(_) => {
+            note_torn(beside(path));
+            Err(damaged(format_args!(
+                "sled in {} cannot read its own files",
+                path.display()
+            )))
+        }
     }
 }

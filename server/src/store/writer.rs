@@ -199,7 +199,12 @@ impl Writer {
         let done = batch.done();
         let frame = position.frame;
         let entries = done.entries;
-        self.shared.layers.push(Layer { frame, entries });
+        let totals = position.totals;
+        self.shared.layers.push(Layer {
+            frame,
+            totals,
+            entries,
+        });
         self.shared.marks.take(done.marks);
         let rows: View<'_> = self.shared.view();
         if let Err(error) = remove_unnamed(&rows, &self.shared.big, &done.content) {

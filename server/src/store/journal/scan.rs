@@ -9,7 +9,7 @@ use std::{fs, ops::Range, path::Path};
 use plenary_core::store::StoreError;
 
 use super::{
-    Position, drop_through,
+    Position,
     frame::{FrameHeader, HEADER, SEGMENT_HEADER, SegmentHeader, read_changes},
     segments,
 };
@@ -42,9 +42,9 @@ pub(in super::super) fn scan(
     mut apply: impl FnMut(u64, &[Change<'_>]) -> Result<(), StoreError>,
     mut seen: impl FnMut(Position) -> Result<(), StoreError>,
 ) -> Result<Scanned, StoreError> {
-    // Segments that a checkpoint covers may be left if the server was killed while dropping them.
-    drop_through(dir, from.frame)?;
-    let segments = segments(dir)?;
+    // A segment begins right after `from`; those before it are kept for a base.
+    let mut segments = segments(dir)?;
+    segments.retain(|(first, _)| *first > from.frame);
     let mut scanned = Scanned { end: from, torn: 0 };
     seen(from)?;
     if segments.is_empty() {

@@ -1,10 +1,21 @@
-//! Single flipped bits: the right data or a refusal, never less than was acknowledged.
+//! Damaged files: flipped bits, lost pages, cut and missing ones. The right data or a refusal, never
+//! less than was acknowledged.
+//!
+//! ```sh
+//! TMPDIR=/dev/shm cargo test --release -p plenary-server --lib store::tests::flips -- --ignored --nocapture
+//! ```
 
-use std::fs;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use plenary_core::store::StoreError;
 
-use super::*;
+use super::{
+    trial::{Dice, Trial},
+    *,
+};
 use crate::store::journal::{Position, scan::scan, segments, tests::frames};
 
 #[test]
@@ -28,72 +39,158 @@ fn any_bit_of_the_journal_is_noticed() {
     }
 }
 
+/// What befalls a file.
+#[derive(Debug, Clone, Copy)]
+enum Damage {
+    Bit,
+    ZeroPage,
+    Cut,
+    Missing,
+}
+
 #[test]
-fn a_store_with_a_flipped_bit_serves_right_or_not_at_all() {
-    block_on(async {
-        let store = Temporary::new();
+fn a_damaged_store_serves_right_or_not_at_all() {
+    run(&Trial::slice("damage", 90));
+}
+
+#[test]
+#[ignore = "2,000 folders, minutes; the command is above"]
+fn two_thousand_damaged_stores_serve_right_or_not_at_all() {
+    run(&Trial::long("damage", 2_000, 1_800));
+}
+
+fn run(trial: &Trial) {
+    let folders = block_on(folders());
+    let mut dice = Dice::new(trial.seed);
+    let (mut done, mut right, mut refused) = (0, 0, 0);
+    while trial.goes_on(done) {
+        let (folder, expected) = &folders[dice.below(folders.len() as u64) as usize];
+        let copy = tempfile::tempdir().unwrap();
+        copy_dir(folder.path(), copy.path());
+        let mut files = files(copy.path());
+        files.sort();
+        // Each kind of file as often as another, however many there are of it.
+        let kinds = ["sled/db", "sled/", "big/", "journal/", "base-", ""];
+        let kind = kinds[dice.below(kinds.len() as u64) as usize];
+        files.retain(|file| {
+            let name = file.strip_prefix(copy.path()).unwrap().to_string_lossy();
+            name.starts_with(kind) && name != "lock"
+        });
+        if files.is_empty() {
+            continue;
+        }
+        let file = &files[dice.below(files.len() as u64) as usize];
+        let damage = [Damage::Bit, Damage::ZeroPage, Damage::Cut, Damage::Missing];
+        let damage = damage[dice.below(4) as usize];
+        if !spoil(file, damage, &mut dice) {
+            continue;
+        }
+        if dice.one_in(2) {
+            // The machine started anew: everything is read at once.
+            let _ = fs::remove_file(copy.path().join("boot"));
+        }
+        let what = format!(
+            "{damage:?} of {}, round {done}, seed {}",
+            file.display(),
+            trial.seed
+        );
+        match block_on(opened(copy.path())) {
+            Ok(found) => {
+                assert_eq!(&found, expected, "{what}");
+                right += 1;
+            }
+            Err(StoreError::Damaged(text)) => {
+                assert!(
+                    text.contains("restore a backup") || text.contains("made anew"),
+                    "{text}"
+                );
+                refused += 1;
+                // What refused once is not served the next time, or is right then.
+                match block_on(opened(copy.path())) {
+                    Ok(found) => assert_eq!(&found, expected, "at the second start: {what}"),
+                    Err(StoreError::Damaged(_)) => {}
+                    Err(error) => panic!("{what}: {error}"),
+                }
+            }
+            // The file that says which store this is.
+            Err(StoreError::Unavailable(text)) if text.contains("no Plenary store") => refused += 1,
+            Err(error) => panic!("{what}: {error}"),
+        }
+        done += 1;
+    }
+    trial.report(&[
+        ("folders", done),
+        ("right", right),
+        ("refused", refused),
+        ("silent", 0),
+    ]);
+    assert!(right > 0 && refused > 0, "{right} right, {refused} refused");
+}
+
+/// As a server opens it: records are verified when they are read.
+async fn opened(folder: &Path) -> Result<Contents, StoreError> {
+    let store = EmbeddedStore::open(folder, StoreOptions::default())?;
+    contents(&store).await
+}
+
+/// A store that was killed and the same closed, without a base and with one.
+async fn folders() -> Vec<(tempfile::TempDir, Contents)> {
+    let mut folders = Vec::new();
+    for segment_bytes in [64 << 20, 8_000] {
+        let options = StoreOptions {
+            segment_bytes,
+            ..StoreOptions::default()
+        };
+        let store = Temporary::with(options);
         fill(&*store).await;
         for n in 100..400 {
             let append = message(channel_id(1), 4, n, 1, &[n as u8; 200]);
             store.append(append).await.unwrap();
         }
+        folders.push((store.killed(), contents(&*store).await.unwrap()));
         let expected = contents(&*store).await.unwrap();
-        let killed = store.killed();
-        let Temporary { store, dir } = store;
-        drop(store);
-        let closed = dir.path().join("store");
-
-        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut next = |below: usize| {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            (random % below as u64) as usize
-        };
-        let mut served = [0, 0];
-        for round in 0..90 {
-            let copy = tempfile::tempdir().unwrap();
-            let kill = round % 3 == 0;
-            copy_dir(if kill { killed.path() } else { &closed }, copy.path());
-            let file = match round % 9 {
-                0 | 3 | 6 => segment(copy.path()),
-                1 => copy.path().join("checkpoint"),
-                2 => big_file(copy.path()),
-                _ => copy.path().join("sled/db"),
-            };
-            let mut bytes = fs::read(&file).unwrap();
-            let written: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
-            let at = written[next(written.len())];
-            bytes[at] ^= 1 << next(8);
-            fs::write(&file, bytes).unwrap();
-
-            let found = match open_unverified(copy.path()) {
-                Ok(store) => contents(&store).await,
-                Err(error) => Err(error),
-            };
-            match found {
-                Ok(found) => {
-                    served[0] += 1;
-                    assert_eq!(found, expected, "{} at {at}", file.display());
-                }
-                Err(StoreError::Damaged(_)) => served[1] += 1,
-                Err(error) => panic!("{} at {at}: {error}", file.display()),
-            }
-        }
-        assert!(served[1] > 40, "{served:?}");
-    });
+        store.close().unwrap();
+        folders.push((store.killed(), expected));
+    }
+    folders
 }
 
-/// As a server opens it: records are verified when they are read.
-fn open_unverified(folder: &std::path::Path) -> Result<EmbeddedStore, StoreError> {
-    EmbeddedStore::open(folder, StoreOptions::default())
-}
-
-fn big_file(folder: &std::path::Path) -> std::path::PathBuf {
-    let mut all: Vec<_> = fs::read_dir(folder.join("big"))
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir)
         .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    all.sort();
-    all.swap_remove(0)
+        .map(|entry| entry.unwrap().path());
+    let files = entries.flat_map(|path| {
+        if path.is_dir() {
+            files(&path)
+        } else {
+            vec![path]
+        }
+    });
+    files.collect()
+}
+
+/// Damages a file; `false` if it has nothing to damage in this way.
+fn spoil(file: &Path, damage: Damage, dice: &mut Dice) -> bool {
+    let mut bytes = fs::read(file).unwrap();
+    let written: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
+    if let (Damage::Missing, _) = (damage, &written) {
+        fs::remove_file(file).unwrap();
+        return true;
+    }
+    if written.is_empty() {
+        return false;
+    }
+    let at = written[dice.below(written.len() as u64) as usize];
+    match damage {
+        Damage::Bit => bytes[at] ^= 1 << dice.below(8),
+        Damage::ZeroPage => {
+            let page = at / 4_096 * 4_096;
+            let end = (page + 4_096).min(bytes.len());
+            bytes[page..end].fill(0);
+        }
+        Damage::Cut => bytes.truncate(at),
+        Damage::Missing => {}
+    }
+    fs::write(file, bytes).unwrap();
+    true
 }

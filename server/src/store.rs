@@ -38,6 +38,7 @@ mod rows;
 mod sum;
 mod tree;
 mod verify;
+mod wake;
 mod writer;
 
 #[cfg(test)]

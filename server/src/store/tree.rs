@@ -25,6 +25,7 @@ use super::{
     pages::{self, Page},
     rows::{Malformed, channel_in},
     sum::{SUM, row_sum},
+    wake::Waker,
 };
 
 /// Times 10 ms to wait for sled's lock. The folder's own lock is ours, so it can only be held by
@@ -45,6 +46,8 @@ pub(super) struct Tree {
     path: PathBuf,
     /// Taken when it is dropped, never before.
     db: Option<sled::Db>,
+    /// As long.
+    waker: Option<Waker>,
     /// Held from the start, so that a write error between two syncs is reported here.
     file: File,
 }
@@ -71,7 +74,10 @@ impl Tree {
         })?;
         let at = path.join("db");
         let file = File::open(&at).map_err(|error| io_fault("open", &at, &error))?;
+        let no_thread = |error| StoreError::Unavailable(format!("cannot start a thread: {error}"));
+        let waker = Waker::start(db.clone()).map_err(no_thread)?;
         Ok(Self {
+            waker: Some(waker),
             path: path.to_path_buf(),
             db: Some(db),
             file,
@@ -148,12 +154,12 @@ impl Tree {
                 None => batch.remove(key),
             }
         }
-        guarded(&self.path, || self.db()?.apply_batch(batch))
+        self.patiently(|| self.db()?.apply_batch(batch))
     }
 
     /// Returns once everything applied so far is on disk.
     pub fn persist(&self) -> Result<(), StoreError> {
-        guarded(&self.path, || self.db()?.flush())?;
+        self.patiently(|| self.db()?.flush())?;
         // `flush` is not fsync.
         let fault = |error| io_fault("sync", &self.path, &error);
         self.file.sync_data().map_err(fault)?;
@@ -176,6 +182,14 @@ impl Tree {
     /// Bytes on disk.
     pub fn size_on_disk(&self) -> Result<u64, StoreError> {
         guarded(&self.path, || self.db()?.size_on_disk())
+    }
+
+    /// A call that waits for the disk.
+    fn patiently<T>(&self, call: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
+        match &self.waker {
+            Some(waker) => waker.during(|| guarded(&self.path, call)),
+            None => guarded(&self.path, call),
+        }
     }
 
     fn db(&self) -> sled::Result<&sled::Db> {
@@ -269,6 +283,7 @@ impl Tree {
 
 impl Drop for Tree {
     fn drop(&mut self) {
+        drop(self.waker.take());
         let db = self.db.take();
         // Closing, sled panics if the disk refuses. What it could not write is in the journal.
         if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {

@@ -100,8 +100,9 @@ impl Layers {
     /// Adds the newest. Waits while there is too much, unless sled has failed.
     pub fn push(&self, layer: Layer) {
         let bytes = layer.bytes();
-        self.replace(|stack| stack.push(Arc::new(layer)));
+        // Stack and progress change together, or a layer could come that nobody is told of.
         let mut progress = self.progress();
+        self.replace(|stack| stack.push(Arc::new(layer)));
         // Only what changes when sled is applied wakes who applies.
         let first = progress.since.is_none();
         let enough = progress.bytes < ENOUGH && progress.bytes + bytes >= ENOUGH;
@@ -210,9 +211,9 @@ impl Layers {
         rows.insert(&key, Some(&row));
         tree.apply(rows.into_iter())?;
         let frame = last.frame;
+        let mut progress = self.progress();
         self.replace(|stack| stack.retain(|layer| layer.frame > frame));
         let left = self.now();
-        let mut progress = self.progress();
         progress.applied = frame;
         progress.totals = last.totals;
         progress.applying = false;

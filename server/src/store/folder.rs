@@ -19,6 +19,7 @@ use std::{
     fs::{self, File, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use plenary_core::store::StoreError;
@@ -33,6 +34,10 @@ use super::{
 const FORMAT: &str = "plenary-store";
 const LOCK: &str = "lock";
 const MAGIC: &[u8; 8] = b"plenstor";
+
+/// Times 10 ms to wait for the lock: a process that is just being started holds, until it runs,
+/// whatever the one that starts it held.
+const LOCK_PATIENCE: u32 = 50;
 
 /// Version of everything in the folder. A higher one is refused, never guessed at.
 const VERSION: u32 = 1;
@@ -172,13 +177,20 @@ fn take_lock(path: &Path) -> Result<File, StoreError> {
         .write(true)
         .open(&at)
         .map_err(|error| io_fault("open", &at, &error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Unavailable(format!(
-            "another server holds {}; stop it first",
-            path.display()
-        ))),
-        Err(TryLockError::Error(error)) => Err(io_fault("lock", &at, &error)),
+    let mut patience = LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if patience > 0 => patience -= 1,
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Unavailable(format!(
+                    "another server holds {}; stop it first",
+                    path.display()
+                )));
+            }
+            Err(TryLockError::Error(error)) => return Err(io_fault("lock", &at, &error)),
+        }
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

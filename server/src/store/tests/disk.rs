@@ -142,14 +142,14 @@ impl Recorded {
         self.0.len()
     }
 
-    /// The calls that were made to fail: verb and path, and what was renamed last before.
+    /// The calls that were made to fail: verb and path, and what was named last before.
     pub fn failed(&self) -> Vec<(&str, &Path)> {
-        let mut renamed = Path::new("");
+        let mut named = Path::new("");
         let mut failed = Vec::new();
         for change in &self.0 {
             match change {
-                Change::Rename(_, to) => renamed = to,
-                Change::Failed(call) => failed.push((call.as_str(), renamed)),
+                Change::Rename(_, to) | Change::MakeDir(to) => named = to,
+                Change::Failed(call) => failed.push((call.as_str(), named)),
                 _ => {}
             }
         }

@@ -25,8 +25,8 @@ pub(crate) use alarms::AlarmsArgs;
 pub(crate) use aside::{CheckArgs, ConfirmArgs};
 pub(crate) use audit::{AuditArgs, VerifyArgs};
 pub(crate) use board::{
-    BoardCommand, CleanBreakArgs, HeartbeatArgs, KeygenArgs, PolicyArgs, ReasonArg, RecoverCommand,
-    RequestCommand, RootArgs, ShowArgs, SuiteArg, TargetCommand,
+    BoardCommand, CleanBreakArgs, HeartbeatArgs, KeygenArgs, NamedKey, PolicyArgs, ReasonArg,
+    RecoverCommand, RequestCommand, RootArgs, ShowArgs, SuiteArg, TargetCommand,
 };
 pub(crate) use channels::{AudienceArgs, DirectArgs, EnterArgs, RuleArg};
 pub(crate) use custody::{

@@ -128,16 +128,7 @@ pub(crate) fn recovery_line(key: &PublicKey) -> String {
 
 /// Reads the public half of a recovery key from its file.
 pub(crate) fn recovery_key(path: &Path) -> Result<PublicKey, Failure> {
-    let text = read(path)?;
-    let mut words = text.split_whitespace();
-    match (words.next(), words.next().map(str::parse), words.next()) {
-        (Some(RECOVERY_KEY), Some(Ok(key)), None) => Ok(key),
-        _ => Err(Failure::usage(format!(
-            "{}: not the public half of a recovery key, which is one line \"{RECOVERY_KEY} KEY\"; \
-             `plenary board keygen --recovery` writes it beside the key",
-            path.display()
-        ))),
-    }
+    nobody_s_key(path, RECOVERY_KEY, "recovery")
 }
 
 /// Reads the public half of a Board key from its file.
@@ -159,14 +150,19 @@ pub(crate) fn heartbeat_line(key: &PublicKey) -> String {
 
 /// Reads the public half of a heartbeat key from its file.
 pub(crate) fn heartbeat_key(path: &Path) -> Result<PublicKey, Failure> {
+    nobody_s_key(path, HEARTBEAT_KEY, "heartbeat")
+}
+
+/// Reads the public half of a key that is nobody's: the word that its line begins with, and what it
+/// is for.
+fn nobody_s_key(path: &Path, word: &str, purpose: &str) -> Result<PublicKey, Failure> {
     let text = read(path)?;
     let mut words = text.split_whitespace();
-    let key = (words.next(), words.next().map(str::parse), words.next());
-    match key {
-        (Some(HEARTBEAT_KEY), Some(Ok(key)), None) => Ok(key),
+    match (words.next(), words.next().map(str::parse), words.next()) {
+        (Some(first), Some(Ok(key)), None) if first == word => Ok(key),
         _ => Err(Failure::usage(format!(
-            "{}: not the public half of a heartbeat key, which is one line \
-             \"{HEARTBEAT_KEY} KEY\"; `plenary board keygen --heartbeat` writes it beside the key",
+            "{}: not the public half of a {purpose} key, which is one line \"{word} KEY\"; \
+             `plenary board keygen --{purpose}` writes it beside the key",
             path.display()
         ))),
     }

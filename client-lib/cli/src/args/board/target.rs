@@ -43,6 +43,7 @@ Examples:
   plenary board request root --replace alice2.board.pub --out root.request
   plenary board request root --remove 'Bob Brown' --add dora.board.pub --out root.request
   plenary board request root --threshold suspend=1 --out root.request
+  plenary board request root --add-heartbeat beat.key.pub --out root.request
   plenary board request root --out root.request     (the same Board: ends an announced recovery)
 
 The people of the old Board sign, and those of the new one: `plenary board show --signatures` says
@@ -66,14 +67,33 @@ pub(crate) struct RootArgs {
     /// All thresholds as they are by default for that many people.
     #[arg(long)]
     pub(crate) default_thresholds: bool,
-    /// A heartbeat key that comes; may be repeated.
-    #[arg(long, value_name = "KEY")]
-    pub(crate) add_heartbeat: Vec<PublicKey>,
-    /// A heartbeat key that goes; may be repeated.
-    #[arg(long, value_name = "KEY")]
-    pub(crate) remove_heartbeat: Vec<PublicKey>,
+    /// The public half of a heartbeat key that comes; may be repeated.
+    #[arg(long, value_name = "FILE.pub")]
+    pub(crate) add_heartbeat: Vec<PathBuf>,
+    /// A heartbeat key that goes: the file of its public half or, if that is lost, the key as
+    /// `plenary ledger log --full` shows it; may be repeated.
+    #[arg(long, value_name = "FILE.pub|KEY", value_parser = NamedKey::parse)]
+    pub(crate) remove_heartbeat: Vec<NamedKey>,
     #[command(flatten)]
     pub(crate) out: OutArgs,
+}
+
+/// A key by its file or as digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NamedKey {
+    /// The file of its public half.
+    File(PathBuf),
+    /// The key.
+    Key(PublicKey),
+}
+
+impl NamedKey {
+    fn parse(text: &str) -> Result<Self, std::convert::Infallible> {
+        Ok(match text.parse() {
+            Ok(key) => Self::Key(key),
+            Err(_) => Self::File(text.into()),
+        })
+    }
 }
 
 /// How many people must sign.
@@ -95,9 +115,10 @@ pub(crate) enum RecoverCommand {
         board: Vec<PathBuf>,
         #[command(flatten)]
         thresholds: ThresholdArgs,
-        /// A heartbeat key of the new Board; may be repeated. By default those that there are.
-        #[arg(long, value_name = "KEY")]
-        heartbeat: Vec<PublicKey>,
+        /// The public half of a heartbeat key of the new Board; may be repeated. By default those
+        /// that there are.
+        #[arg(long = "heartbeat-key", value_name = "FILE.pub")]
+        heartbeat: Vec<PathBuf>,
         #[command(flatten)]
         out: OutArgs,
     },
@@ -133,6 +154,18 @@ fn threshold(text: &str) -> Result<(Kind, u8), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_is_its_digits_or_a_file() {
+        let digits = "0a".repeat(32);
+        assert_eq!(
+            NamedKey::parse(&digits),
+            Ok(NamedKey::Key(PublicKey([10; 32])))
+        );
+        for file in ["beat.key.pub", &digits[1..]] {
+            assert_eq!(NamedKey::parse(file), Ok(NamedKey::File(file.into())));
+        }
+    }
 
     #[test]
     fn thresholds_as_typed() {

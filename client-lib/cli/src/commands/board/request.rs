@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use plenary_client::{
     BoardPerson, ChannelChange, Client, NewBoard, NewChannel, PolicyChange, RequestFile, Requested,
     RootChange, Target,
-    ids::{InvitationId, MemberId},
+    ids::{InvitationId, MemberId, PublicKey},
 };
 
 use super::show;
 use crate::{
-    args::{PolicyArgs, RecoverCommand, RequestCommand, RootArgs, SuiteArg, TargetCommand},
+    args::{
+        NamedKey, PolicyArgs, RecoverCommand, RequestCommand, RootArgs, SuiteArg, TargetCommand,
+    },
     exit::Failure,
     paths,
     session::{Context, Need},
@@ -159,7 +161,7 @@ async fn asked(client: &Client, command: RequestCommand) -> Result<Vec<Requested
         }) => vec![Requested::AnnounceRecovery(NewBoard {
             people: people(&board)?,
             thresholds: thresholds.thresholds,
-            heartbeat: Some(heartbeat).filter(|keys| !keys.is_empty()),
+            heartbeat: Some(heartbeat_keys(&heartbeat)?).filter(|keys| !keys.is_empty()),
         })],
         RequestCommand::Recover(RecoverCommand::Complete { .. }) => {
             vec![Requested::CompleteRecovery]
@@ -208,6 +210,13 @@ fn people(files: &[PathBuf]) -> Result<Vec<BoardPerson>, Failure> {
     files.iter().map(|path| paths::board_person(path)).collect()
 }
 
+fn heartbeat_keys(files: &[PathBuf]) -> Result<Vec<PublicKey>, Failure> {
+    files
+        .iter()
+        .map(|path| paths::heartbeat_key(path))
+        .collect()
+}
+
 async fn root(client: &Client, args: &RootArgs) -> Result<RootChange, Failure> {
     let mut change = RootChange::default();
     change.add = people(&args.add)?;
@@ -217,8 +226,13 @@ async fn root(client: &Client, args: &RootArgs) -> Result<RootChange, Failure> {
     }
     change.thresholds.clone_from(&args.thresholds.thresholds);
     change.default_thresholds = args.default_thresholds;
-    change.add_heartbeat.clone_from(&args.add_heartbeat);
-    change.remove_heartbeat.clone_from(&args.remove_heartbeat);
+    change.add_heartbeat = heartbeat_keys(&args.add_heartbeat)?;
+    for key in &args.remove_heartbeat {
+        change.remove_heartbeat.push(match key {
+            NamedKey::File(file) => paths::heartbeat_key(file)?,
+            NamedKey::Key(key) => *key,
+        });
+    }
     Ok(change)
 }
 

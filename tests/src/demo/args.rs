@@ -27,6 +27,11 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     pub messages: Option<usize>,
 
+    /// Instead: back a busy server up, restore it elsewhere, compare entry by entry; --messages is
+    /// how many are sent meanwhile at the least
+    #[arg(long, conflicts_with_all = ["corpus", "members", "keep"])]
+    pub backup_drill: bool,
+
     /// Leave server and profiles standing; print the commands to go on by hand
     #[arg(long)]
     pub keep: bool,

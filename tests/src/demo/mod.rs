@@ -72,6 +72,21 @@ pub fn main() -> ExitCode {
 
 fn demo(args: &Args) -> anyhow::Result<bool> {
     let program = std::env::current_exe()?;
+    if args.backup_drill {
+        let drilled = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()?
+            .block_on(Box::pin(crate::drill::drill(
+                &program,
+                &args.log,
+                args.messages.unwrap_or(crate::drill::MESSAGES),
+            )))?;
+        match args.json {
+            true => println!("{}", serde_json::to_string(&drilled)?),
+            false => println!("{drilled}"),
+        }
+        return Ok(true);
+    }
     let report = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?

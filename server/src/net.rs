@@ -20,4 +20,4 @@ mod upgrade;
 pub use listener::{Settings, serve};
 pub use outbox::{ConnectionId, Cut, Outbox};
 pub use registry::{Presence, Registry, Seen};
-pub use session::{Closing, End, Later, Link, Next, Service, Session, Step, Turn};
+pub use session::{Closing, End, Later, Link, Next, Note, Service, Session, Step, Turn};

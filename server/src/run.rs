@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use plenary_certs::tls::{Reloadable, server_config};
 use plenary_core::network::Network;
+use plenary_core::store::Store;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -17,7 +18,9 @@ use crate::certificate::Keeper;
 use crate::clock::now;
 use crate::config::Config;
 use crate::folder::{FOUNDER_FILE, Folder};
+use crate::metrics::{self, Metrics};
 use crate::net::{Registry, serve};
+use crate::notify;
 use crate::service::{ComeBack, Plenary};
 use crate::upkeep::{self, Tasks};
 
@@ -64,13 +67,23 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let local = tcp.local_addr()?;
     let socket = Socket::bind(&socket_path(&config));
+    let metrics_listener = match config.metrics.listen {
+        Some(address) => Some(metrics::Listener::bind(address).await?),
+        None => None,
+    };
     tell(&config, &folder, &network, &identity, local.port()).await?;
+    if let Some(listener) = &metrics_listener {
+        println!("plenary-server: metrics on {}", listener.local()?);
+    }
     println!("plenary-server: listening on {local}");
     info!(%local, "listening");
 
     let come_back = Arc::new(ComeBack::default());
     come_back.set(config.limits.come_back_seconds);
     let settings = config.settings();
+    let metrics = Arc::new(Metrics::new());
+    let counted = metrics.clone();
+    store.watch(Box::new(move |_| counted.record()));
     let office = Arc::new(Office::new(Parts {
         config,
         load,
@@ -85,6 +98,7 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
         stop: stop.clone(),
         local,
         runtime: Handle::current(),
+        metrics: metrics.clone(),
     }));
     let mut tasks = Tasks::default();
     match socket {
@@ -92,12 +106,16 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
         // Members come first: the server runs, and can be ended by a signal.
         Err(error) => error!("no admin socket: {error:#}"),
     }
+    if let Some(listener) = metrics_listener {
+        tasks.start(listener.serve(office.clone()));
+    }
+    tasks.start(notify::watchdog(office.clone()));
     tasks.start(hangups(office.clone(), hangup));
     tasks.start(upkeep::certificates(office.clone()));
     tasks.start(upkeep::sweep(network.clone(), registry.clone()));
     tasks.start(upkeep::tidy(network.clone()));
     tasks.start(upkeep::scrubs(office, network.clone(), store.clone()));
-    let service = Arc::new(Plenary::new(network, registry, come_back));
+    let service = Arc::new(Plenary::new(network, registry, come_back, metrics));
     let mut asked = stopping.clone();
     let serving = tokio::spawn(serve(
         tcp,
@@ -106,11 +124,13 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
         settings,
         stopping,
     ));
+    notify::ready();
     tokio::select! {
         _ = terminate.recv() => info!("SIGTERM"),
         _ = interrupt.recv() => info!("SIGINT"),
         _ = asked.wait_for(|stop| *stop) => info!("the operator ends the server"),
     }
+    notify::stopping();
     stop.send_replace(true);
     serving.await?;
     drop(tasks);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,7 +15,10 @@ use plenary_proto::request::Purpose;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::clock::now;
-use crate::net::{Closing, Cut, End, Link, Next, Presence, Registry, Service, Session, Step, Turn};
+use crate::metrics::Metrics;
+use crate::net::{
+    Closing, Cut, End, Link, Next, Note, Presence, Registry, Service, Session, Step, Turn,
+};
 
 /// How many connections are asked back in a second: a handshake costs half a millisecond of CPU, so
 /// this takes a fifth of a core.
@@ -25,6 +29,7 @@ pub struct Plenary {
     network: Arc<Network>,
     registry: Arc<Registry>,
     come_back: Arc<ComeBack>,
+    metrics: Arc<Metrics>,
 }
 
 /// When clients are to come back to a server that stops.
@@ -48,11 +53,17 @@ impl ComeBack {
 
 impl Plenary {
     /// `registry` must be the hub of `network`.
-    pub fn new(network: Arc<Network>, registry: Arc<Registry>, come_back: Arc<ComeBack>) -> Self {
+    pub fn new(
+        network: Arc<Network>,
+        registry: Arc<Registry>,
+        come_back: Arc<ComeBack>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             network,
             registry,
             come_back,
+            metrics,
         }
     }
 }
@@ -66,8 +77,13 @@ impl Service for Plenary {
             state: None,
             settled: false,
             come_back: self.come_back.clone(),
+            metrics: self.metrics.clone(),
             presence: self.registry.link(link.outbox, link.peer),
         })
+    }
+
+    fn note(&self, what: Note) {
+        self.metrics.note(what);
     }
 }
 
@@ -80,6 +96,7 @@ struct Conversation {
     state: Option<session::Session>,
     settled: bool,
     come_back: Arc<ComeBack>,
+    metrics: Arc<Metrics>,
     presence: Presence,
 }
 
@@ -102,7 +119,9 @@ impl Session for Conversation {
         let Some(state) = self.state.take() else {
             return Step::close(Vec::new(), Closing::Failed).into();
         };
+        let began = Instant::now();
         let (state, turn) = state.take(message, now()).await;
+        self.metrics.message(began.elapsed());
         let next = match &state {
             session::Session::Opening(_) => Next::Stay,
             session::Session::Open(_) if self.settled => Next::Stay,

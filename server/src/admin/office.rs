@@ -26,6 +26,7 @@ use crate::certificate::Keeper;
 use crate::clock::now;
 use crate::config::{Config, ConfigError};
 use crate::folder::Folder;
+use crate::metrics::{Metrics, Snapshot};
 use crate::net::{Registry, Seen};
 use crate::operations::Operations;
 use crate::scrub::scrub;
@@ -72,6 +73,7 @@ pub struct Parts {
     pub stop: watch::Sender<bool>,
     pub local: SocketAddr,
     pub runtime: Handle,
+    pub metrics: Arc<Metrics>,
 }
 
 /// Where a running server is operated from. Its calls block: not for a thread that drives
@@ -103,6 +105,40 @@ impl Office {
     /// The certificate in service.
     pub fn certificates(&self) -> &Keeper {
         &self.parts.certificates
+    }
+
+    /// Whether a restart would not help.
+    ///
+    /// # Errors
+    /// Why it would.
+    pub fn alive(&self) -> Result<(), String> {
+        self.parts.store.health().map_err(|error| error.to_string())
+    }
+
+    /// Whether members can be served.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn ready(&self) -> Result<(), String> {
+        match *self.parts.stop.borrow() {
+            true => Err("the server ends".to_owned()),
+            false => self.alive(),
+        }
+    }
+
+    /// All metrics. Blocks.
+    ///
+    /// # Errors
+    /// A store that cannot even be read.
+    pub fn metrics_text(&self) -> anyhow::Result<String> {
+        let parts = &self.parts;
+        let used = parts.runtime.block_on(parts.network.item_usage());
+        let snapshot = Snapshot {
+            status: self.status()?,
+            connections: parts.registry.count(),
+            items: (used.kept, used.coming, used.held),
+        };
+        Ok(parts.metrics.text(&snapshot)?)
     }
 
     /// Answers one question.

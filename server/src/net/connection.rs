@@ -54,6 +54,24 @@ pub enum Ended {
     Shutdown,
 }
 
+impl Ended {
+    /// One of a few words, to count by.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Silent => "silent",
+            Self::Closed(Closing::Normal) => "normal",
+            Self::Closed(Closing::Failed) => "failed",
+            Self::Closed(Closing::Handshake) => "slow",
+            Self::Closed(_) => "violation",
+            Self::Cut(Cut::Lagging) => "lagging",
+            Self::Cut(Cut::Revoked) => "revoked",
+            Self::Cut(Cut::Dropped) => "dropped",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
 /// A connection and what belongs to it.
 pub struct Connection<S> {
     /// The upgraded socket.

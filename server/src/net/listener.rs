@@ -17,7 +17,7 @@ use tracing::{Instrument, debug, info, info_span, warn};
 use super::connection::{Connection, Pace};
 use super::gate::{Gate, Slot, Verdict};
 use super::outbox::{ConnectionId, outbox};
-use super::session::{Link, Service};
+use super::session::{Link, Note, Service};
 use super::upgrade::upgrade;
 
 /// After a failed accept (out of file descriptors, mostly).
@@ -87,6 +87,7 @@ pub async fn serve(
         let Some((stream, peer, slot, place)) = accepted else {
             continue;
         };
+        shared.service.note(Note::Accepted);
         let arrival = Arrival {
             shared: shared.clone(),
             peer,
@@ -102,11 +103,17 @@ pub async fn serve(
                 tokio::spawn(async move {
                     match timeout_at(arrival.settle_by, waiting.turn()).await {
                         Ok(Some(slot)) => arrival.enter(stream, slot).await,
-                        _ => debug!(%peer, "gave up: its address has its share of handshakes"),
+                        _ => {
+                            arrival.shared.service.note(Note::Refused("full"));
+                            debug!(%peer, "gave up: its address has its share of handshakes");
+                        }
                     }
                 });
             }
-            Verdict::Full => debug!(%peer, "closed: too many wait from its address"),
+            Verdict::Full => {
+                shared.service.note(Note::Refused("full"));
+                debug!(%peer, "closed: too many wait from its address");
+            }
         }
     }
     drop(tcp);
@@ -172,8 +179,14 @@ impl Arrival {
         };
         let (socket, exporter) = match upgraded {
             Ok(Ok(upgraded)) => upgraded,
-            Ok(Err(error)) => return span.in_scope(|| debug!(%error, "refused")),
-            Err(_) => return span.in_scope(|| debug!("too slow to upgrade")),
+            Ok(Err(error)) => {
+                self.shared.service.note(Note::Refused("handshake"));
+                return span.in_scope(|| debug!(%error, "refused"));
+            }
+            Err(_) => {
+                self.shared.service.note(Note::Refused("slow"));
+                return span.in_scope(|| debug!("too slow to upgrade"));
+            }
         };
         let Self {
             shared,
@@ -203,6 +216,7 @@ impl Arrival {
             let session = shared.service.open(link);
             let ended = connection.run(session).await;
             debug!(?ended, "ended");
+            shared.service.note(Note::Ended(ended.word()));
             drop((place, alive));
         };
         tokio::spawn(task.instrument(span));

@@ -28,6 +28,22 @@ pub struct Link {
 pub trait Service: Send + Sync + 'static {
     /// Must not block.
     fn open(&self, link: Link) -> Box<dyn Session>;
+
+    /// Something to be counted happened. Must not block.
+    fn note(&self, what: Note) {
+        let _ = what;
+    }
+}
+
+/// What is counted: in a few words, never whose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// A TCP connection was accepted.
+    Accepted,
+    /// It did not come to a session.
+    Refused(&'static str),
+    /// A session ended.
+    Ended(&'static str),
 }
 
 /// What is said on one connection. Calls never overlap; dropped at its end.

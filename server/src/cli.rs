@@ -3,13 +3,14 @@
 mod admin;
 mod arguments;
 mod backup;
+mod doctor;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
@@ -21,6 +22,7 @@ use crate::run::{Start, run};
 
 /// Wrong arguments or configuration. 1 is any other failure.
 const USAGE: u8 = 2;
+const NAME: &str = "plenary-server";
 
 /// The whole program, with the arguments of this process.
 pub fn main() -> ExitCode {
@@ -82,6 +84,20 @@ fn command(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::VerifyBackup(args)) => backup::verify(&args),
         Some(Command::Restore(args)) => backup::restore(&load()?, &args),
         Some(Command::Admin(args)) => admin::run(&load()?, args),
+        Some(Command::Doctor(args)) => doctor::run(&load()?, &args),
+        Some(Command::Completions { shell }) => {
+            clap_complete::generate(
+                shell,
+                &mut Arguments::command(),
+                NAME,
+                &mut std::io::stdout(),
+            );
+            Ok(())
+        }
+        Some(Command::Man { out }) => {
+            std::fs::create_dir_all(&out)?;
+            Ok(clap_mangen::generate_to(Arguments::command(), out)?)
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod custody;
 mod devices;
 mod files;
 mod handing;
+mod helping;
 mod messages;
 mod network;
 mod people;
@@ -39,6 +40,7 @@ pub(crate) use devices::{
 };
 pub(crate) use files::{GetArgs, SendFileArgs};
 pub(crate) use handing::{ForwardArgs, KeptArgs, TermsArgs, TransfersArgs};
+pub(crate) use helping::{CompletionsArgs, DoctorArgs, ManArgs};
 pub(crate) use messages::{MarkArgs, ReaderArgs, ReplyArgs, SendArgs, TailArgs, TalkArgs};
 pub(crate) use network::{FoundArgs, NetworkCommand, SubmitArgs};
 pub(crate) use people::{
@@ -189,4 +191,12 @@ pub(crate) enum Command {
     Audit(AuditArgs),
     /// Check a bundle of custody or a proof file, offline.
     Verify(VerifyArgs),
+    /// Look for what is wrong with this profile or its connection, and what to do.
+    Doctor(DoctorArgs),
+    /// Print completions for a shell.
+    #[command(hide = true)]
+    Completions(CompletionsArgs),
+    /// Write the manual pages.
+    #[command(hide = true)]
+    Man(ManArgs),
 }

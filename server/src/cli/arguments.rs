@@ -80,6 +80,36 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// Operate the running server
     Admin(AdminArgs),
+    /// Look for what is wrong, or soon will be: configuration, folder, disk, certificate, backups
+    Doctor(DoctorArgs),
+    /// Print completions for a shell
+    #[command(hide = true)]
+    Completions {
+        /// Which
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man {
+        /// A folder for them
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  plenary-server doctor --config /etc/plenary/plenary-server.toml
+  plenary-server doctor --json | jq -r 'select(.verdict != \"good\") | .what'
+
+Run it as the server's user or root. It changes nothing, works whether the server runs or not, and says
+for each thing what to do. Exit codes: 0 nothing is wrong (warnings aside), 1 something is, 2 the
+configuration cannot even be read.")]
+pub(crate) struct DoctorArgs {
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

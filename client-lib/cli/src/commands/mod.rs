@@ -8,9 +8,11 @@ mod board;
 mod channels;
 mod custody;
 pub(crate) mod devices;
+mod doctor;
 mod files;
 mod find;
 mod handing;
+mod helping;
 mod join;
 mod ledger;
 mod link;
@@ -59,5 +61,8 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Alarms(args) => alarms::run(context, &args).await,
         Command::Audit(args) => audit::run(context, args).await,
         Command::Verify(args) => audit::verify(context, args).await,
+        Command::Doctor(_) => doctor::run(context).await,
+        Command::Completions(args) => helping::completions(&args),
+        Command::Man(args) => helping::man(&args),
     }
 }

@@ -8,4 +8,6 @@ mod custody;
 #[cfg(test)]
 mod desk;
 #[cfg(test)]
+mod helping;
+#[cfg(test)]
 mod usage;

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::folder::Folder;
 use crate::items::{FolderItems, ObjectBlobs};
 use crate::net::Registry;
+use crate::rebuild::store_path;
 use crate::store::{EmbeddedStore, StoreOptions};
 
 /// What a run serves.
@@ -33,7 +34,7 @@ impl Backend {
         folder: &Folder,
         registry: Arc<Registry>,
     ) -> anyhow::Result<Self> {
-        let store = EmbeddedStore::open(&folder.join("store"), StoreOptions::default())
+        let store = EmbeddedStore::open(&store_path(folder)?, StoreOptions::default())
             .context("the store cannot be opened")?;
         let store = Arc::new(store);
         let items = folder.join("items");

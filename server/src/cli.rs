@@ -83,6 +83,7 @@ fn command(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Backup(args)) => backup::make(&load()?, &args),
         Some(Command::VerifyBackup(args)) => backup::verify(&args),
         Some(Command::Restore(args)) => backup::restore(&load()?, &args),
+        Some(Command::Rebuild { json }) => backup::rebuild(&load()?, json),
         Some(Command::Admin(args)) => admin::run(&load()?, args),
         Some(Command::Doctor(args)) => doctor::run(&load()?, &args),
         Some(Command::Completions { shell }) => {

@@ -39,7 +39,9 @@ pub enum FolderError {
     #[error("{0} is not a Plenary server's data folder: name an empty or a new one with --data")]
     Foreign(PathBuf),
     /// Of a version this server does not know.
-    #[error("{0} was written by another version of the server: use that one, or export and import")]
+    #[error(
+        "{0} was written by another version of the server: use that one, or restore a backup made before"
+    )]
     Format(PathBuf),
     /// Another server uses it.
     #[error("{0} is in use by another server: stop that one first")]

@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod net;
 mod notify;
 mod operations;
+mod rebuild;
 mod run;
 mod scrub;
 mod service;

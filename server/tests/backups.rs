@@ -434,12 +434,91 @@ async fn items_that_lie_elsewhere_are_listed_and_their_lists_restored() {
     place.assert_same(&restored).await;
 }
 
+#[tokio::test]
+async fn a_rebuild_keeps_every_entry_and_gives_room_back() {
+    let place = Place::filled(1, 1).await;
+    let path = place.data.join("store");
+    let store = EmbeddedStore::open(&path, StoreOptions::default()).unwrap();
+    for round in 0..40u64 {
+        for key in 0..20u8 {
+            let value = Bytes::from(vec![round as u8; 8_000]);
+            let key = Bytes::from(vec![b'x', key]);
+            store.put_if(key, round, Some(value)).await.unwrap();
+        }
+    }
+    store.close().unwrap();
+    drop(store);
+    let before = exported(&place.data);
+    let rebuild = || {
+        let mut command = program();
+        run(command
+            .args(["rebuild", "--json", "--data"])
+            .arg(&place.data))
+    };
+    let (code, said) = rebuild();
+    assert_eq!(code, 0, "{said}");
+    let told: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let bytes = |name: &str| told[name].as_u64().unwrap();
+    assert!(bytes("after_bytes") < bytes("before_bytes"), "{told}");
+    assert!(exported(&place.data) == before);
+
+    // A running server is not touched.
+    let server = Server::start(&place.data);
+    let (code, said) = rebuild();
+    assert_eq!((code, said.contains("in use")), (1, true), "{said}");
+    server.signal("-TERM");
+    assert!(server.wait().0.success());
+    let before = exported(&place.data);
+
+    // Cut off at each of its steps: what is left is whole, and the next try begins anew.
+    let copy = |from: &str, to: &str| {
+        let status = Command::new("cp")
+            .arg("-r")
+            .args([place.data.join(from), place.data.join(to)])
+            .status();
+        assert!(status.unwrap().success());
+    };
+    copy("store", "store.rebuilt");
+    copy("store", "store.before");
+    fs::create_dir(place.data.join("store.rebuilt.import")).unwrap();
+    assert_eq!(rebuild().0, 0);
+    assert!(exported(&place.data) == before);
+    for left in ["store.rebuilt", "store.before", "store.rebuilt.import"] {
+        assert!(!place.data.join(left).exists(), "{left}");
+    }
+    copy("store", "store.rebuilt");
+    fs::rename(&path, place.data.join("store.before")).unwrap();
+    let server = Server::start(&place.data);
+    server.signal("-TERM");
+    assert!(server.wait().0.success());
+    assert!(!place.data.join("store.rebuilt").exists());
+    assert_eq!(rebuild().0, 0);
+    assert!(path.exists() && !place.data.join("store.before").exists());
+}
+
+#[tokio::test]
+async fn a_lost_store_is_never_replaced_by_an_empty_one() {
+    let place = Place::filled(0, 0).await;
+    let path = place.data.join("store");
+    fs::remove_dir_all(&path).unwrap();
+    for command in [&mut command(&place.data), &mut place.backup()] {
+        let (code, said) = run(command);
+        assert_eq!(
+            (code, said.contains("restore the newest")),
+            (1, true),
+            "{said}"
+        );
+    }
+    assert!(!path.exists());
+}
+
 #[test]
 fn the_commands_teach() {
     for (words, taught) in [
         (&["backup-key", "--help"][..], "offline"),
         (&["backup", "--help"], "admin socket"),
         (&["verify-backup", "--help"], "manifest"),
+        (&["rebuild", "--help"], "a crash at any"),
         (&["restore", "--help"], "nothing is ever restored over data"),
     ] {
         let (code, said) = run(program().args(words));

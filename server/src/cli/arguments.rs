@@ -78,6 +78,16 @@ pub(crate) enum Command {
     VerifyBackup(VerifyArgs),
     /// Make a data folder of a backup
     Restore(RestoreArgs),
+    /// Write the store anew, while no server runs: gives back the room of what was dropped
+    ///
+    /// It is also the step from one store version to the next. The new store is made beside the old
+    /// one, which needs as much free space again, verified whole, and put in its place; a crash at any
+    /// moment leaves one of the two in use, never none.
+    Rebuild {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Operate the running server
     Admin(AdminArgs),
     /// Look for what is wrong, or soon will be: configuration, folder, disk, certificate, backups

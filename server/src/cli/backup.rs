@@ -15,6 +15,7 @@ use crate::clock::now;
 use crate::config::Config;
 use crate::folder::{Folder, FolderError};
 use crate::items::{FolderItems, ObjectBlobs};
+use crate::rebuild::{rebuild as rebuild_store, store_path};
 use crate::store::{EmbeddedStore, StoreOptions};
 
 #[derive(Serialize)]
@@ -108,7 +109,7 @@ fn open_unused(config: &Config) -> anyhow::Result<Option<(Folder, Runtime, Local
         .enable_all()
         .build()?;
     let inside = runtime.enter();
-    let store = EmbeddedStore::open(&folder.join("store"), StoreOptions::default())?;
+    let store = EmbeddedStore::open(&store_path(&folder)?, StoreOptions::default())?;
     let items = match ObjectBlobs::open(&config.items.s3)? {
         Some(blobs) => FolderItems::open_with(&folder.join("items"), blobs)?,
         None => FolderItems::open(&folder.join("items"))?,
@@ -121,6 +122,42 @@ fn open_unused(config: &Config) -> anyhow::Result<Option<(Folder, Runtime, Local
         runtime: runtime.handle().clone(),
     };
     Ok(Some((folder, runtime, local)))
+}
+
+#[derive(Serialize)]
+struct Rebuilt {
+    before_bytes: u64,
+    after_bytes: u64,
+}
+
+/// `rebuild`
+pub fn rebuild(config: &Config, json: bool) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        config.data.is_dir(),
+        "{} is no data folder: give --config or --data as the server has them",
+        config.data.display()
+    );
+    let folder = Folder::open(&config.data, now())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    let (before_bytes, after_bytes) = {
+        let _inside = runtime.enter();
+        rebuild_store(&folder)?
+    };
+    let rebuilt = Rebuilt {
+        before_bytes,
+        after_bytes,
+    };
+    print(json, &rebuilt, |rebuilt| {
+        format!(
+            "the store was written anew: {} before, {} now",
+            size(rebuilt.before_bytes),
+            size(rebuilt.after_bytes)
+        )
+    });
+    Ok(())
 }
 
 /// `verify-backup`

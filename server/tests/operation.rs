@@ -85,7 +85,7 @@ fn status_and_lists_are_for_people_and_for_scripts() {
 
     let told = place.told(&["certificates"]);
     assert_eq!(told["pin"], founder(&place.data).ca_pin);
-    assert_eq!(told["chain"][0]["days"], 90);
+    assert!(matches!(told["chain"][0]["days"].as_i64(), Some(89 | 90)));
     assert_eq!(told["chain"][0]["names"], json!(["localhost", "127.0.0.1"]));
     assert_eq!(place.told(&["sessions"])["sessions"], json!([]));
     assert_eq!(place.told(&["quotas"])["kept"], 0);

@@ -8,6 +8,8 @@
 //!
 //! [`serve`] runs it all over a [`Service`], which opens one [`Session`] a connection.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod connection;
 mod gate;
 mod guard;

@@ -84,6 +84,7 @@ impl<S> Guarded<S> {
                 message: limits::FRAME_BEFORE_OK,
                 fragments: limits::FRAGMENTS,
                 controls: limits::CONTROL_FRAMES_PER_SECOND,
+                text: false,
             }),
             heard: Heard::now(),
         }

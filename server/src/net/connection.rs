@@ -345,7 +345,7 @@ fn understand(
     }
 }
 
-fn ended_by(error: &tungstenite::Error) -> Ended {
+pub(super) fn ended_by(error: &tungstenite::Error) -> Ended {
     match error {
         tungstenite::Error::Io(error) => match violation(error) {
             Some(broken) => {
@@ -354,7 +354,7 @@ fn ended_by(error: &tungstenite::Error) -> Ended {
                     Violation::TooLarge { .. } => Closing::TooLarge,
                     Violation::Text => Closing::Text,
                     Violation::Fragments(_) | Violation::Controls(_) => Closing::Policy,
-                    Violation::Upgrade(_) => Closing::Protocol,
+                    Violation::Upgrade(_) | Violation::LongControl(_) => Closing::Protocol,
                 })
             }
             None => Ended::Gone,

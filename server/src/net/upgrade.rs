@@ -60,6 +60,7 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         message: FRAME_BEFORE_OK,
         fragments: FRAGMENTS,
         controls: CONTROL_FRAMES_PER_SECOND,
+        text: false,
     });
     Ok(socket)
 }

@@ -6,6 +6,7 @@
     reason = "helpers of tests fail by panicking"
 )]
 
+mod floods;
 mod rig;
 
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! A server with an echo behind the seam, and clients that may misbehave.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use plenary_certs::tls::{Authority, Reloadable, client_config, exporter, server_config};
 use plenary_proto::ids::{DeviceId, MemberId, UnixMillis};
 use plenary_proto::limits::CHAT_MESSAGE;
@@ -41,8 +42,16 @@ pub struct Rig {
     /// Lets it go on.
     pub go_on: Arc<Notify>,
     finished: Arc<AtomicUsize>,
-    client: Arc<ClientConfig>,
+    line: Line,
     served: JoinHandle<()>,
+}
+
+/// All that a client needs of a server.
+#[derive(Clone)]
+pub struct Line {
+    address: SocketAddr,
+    pin: String,
+    client: Arc<ClientConfig>,
 }
 
 #[derive(Debug)]
@@ -74,9 +83,73 @@ impl Rig {
             working: echo.working.clone(),
             go_on: echo.go_on.clone(),
             finished: echo.finished.clone(),
-            client: client_config(authority.pin()).unwrap(),
+            line: Line::new(address, &authority.pin().to_string()),
             served: tokio::spawn(serve(tcp, tls, echo, settings, stopping)),
         }
+    }
+
+    pub fn line(&self) -> &Line {
+        &self.line
+    }
+
+    pub async fn tls(&self) -> TlsStream<TcpStream> {
+        self.line.tls().await
+    }
+
+    pub async fn try_connect(&self, subprotocol: Option<&str>) -> Result<Client, Error> {
+        self.line.try_connect(subprotocol).await
+    }
+
+    pub async fn connect(&self) -> Client {
+        self.line.connect().await
+    }
+
+    pub async fn settled(&self, device: DeviceId) -> Client {
+        self.line.settled(device).await
+    }
+
+    /// Until no connection of the device is left.
+    pub async fn gone(&self, device: DeviceId) {
+        let poll = async {
+            while self.registry.devices().contains(&device) {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, poll).await.expect("still connected");
+    }
+
+    pub fn finished(&self) -> usize {
+        self.finished.load(Ordering::SeqCst)
+    }
+
+    pub async fn stopped(self) {
+        timeout(PATIENCE, self.served).await.unwrap().unwrap();
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} {}", self.address, self.pin)
+    }
+}
+
+impl Line {
+    fn new(address: SocketAddr, pin: &str) -> Self {
+        Self {
+            address,
+            pin: pin.to_owned(),
+            client: client_config(pin.parse().unwrap()).unwrap(),
+        }
+    }
+
+    /// What it is shown as.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (address, pin) = text.split_once(' ')?;
+        Some(Self::new(address.parse().ok()?, pin))
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub async fn tls(&self) -> TlsStream<TcpStream> {
@@ -107,24 +180,6 @@ impl Rig {
         client.next().await;
         client.settle(device).await;
         client
-    }
-
-    /// Until no connection of the device is left.
-    pub async fn gone(&self, device: DeviceId) {
-        let poll = async {
-            while self.registry.devices().contains(&device) {
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        timeout(PATIENCE, poll).await.expect("still connected");
-    }
-
-    pub fn finished(&self) -> usize {
-        self.finished.load(Ordering::SeqCst)
-    }
-
-    pub async fn stopped(self) {
-        timeout(PATIENCE, self.served).await.unwrap().unwrap();
     }
 }
 
@@ -174,6 +229,15 @@ impl Client {
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 other => panic!("no close frame: {other:?}"),
             }
+        }
+    }
+
+    /// The code of the close frame if it is there already; 0 if the connection is gone without one.
+    pub async fn closed_yet(&mut self) -> Option<u16> {
+        match self.socket.next().now_or_never()? {
+            Some(Ok(Message::Close(Some(frame)))) => Some(frame.code.into()),
+            Some(Ok(_)) => None,
+            Some(Err(_)) | None => Some(0),
         }
     }
 

@@ -11,7 +11,7 @@ mod common;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -249,6 +249,61 @@ fn an_operator_ends_it_and_a_path_too_long_is_said() {
     let _server = Server::run(elsewhere);
     let asked = UnixStream::connect(&short);
     assert!(asked.is_ok());
+}
+
+/// The folder's and the socket's modes keep others out; should they be opened, the kernel still
+/// says who asks. Only root can try it.
+#[test]
+fn another_user_is_refused_also_where_the_modes_let_it_in() {
+    use std::os::unix::process::CommandExt;
+
+    let place = place();
+    if fs::metadata(place.data.parent().unwrap()).unwrap().uid() != 0 {
+        return eprintln!("not tried: needs root");
+    }
+    let open = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let socket = place.data.with_file_name("open.sock");
+    place.configure(&format!("[admin]\nsocket = \"{}\"\n", socket.display()));
+    let _server = place.start();
+    open(&socket, 0o666);
+    open(&place.config, 0o644);
+    open(place.data.parent().unwrap(), 0o755);
+    let program = place.data.with_file_name("plenary-server");
+    fs::copy(env!("CARGO_BIN_EXE_plenary-server"), &program).unwrap();
+    let mut ask = Command::new(&program);
+    ask.arg("--config")
+        .arg(&place.config)
+        .args(["admin", "status"]);
+    assert_eq!(run(&mut ask).0, 0, "root is served");
+    let (code, said) = run(ask.uid(65_534).current_dir("/"));
+    assert_eq!(
+        (code, said.contains("own user and root")),
+        (1, true),
+        "{said}"
+    );
+}
+
+#[test]
+fn logs_for_machines_are_one_object_a_line() {
+    let place = place();
+    place.configure("[log]\nformat = \"json\"\nfilter = \"debug\"\n");
+    let server = place.start();
+    assert_eq!(place.admin(&["status"]).0, 0);
+    server.signal("-TERM");
+    let (status, log) = server.wait();
+    assert!(status.success());
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(lines.len() > 3);
+    assert!(
+        lines
+            .iter()
+            .all(|line| line["level"].is_string() && line["timestamp"].is_string())
+    );
 }
 
 #[test]

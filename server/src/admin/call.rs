@@ -49,7 +49,7 @@ impl Line {
     /// # Errors
     /// What the server says, or that it says nothing.
     pub fn ask<T: DeserializeOwned>(mut self, ask: &Ask) -> anyhow::Result<T> {
-        write_line(self.0.get_mut(), ask)?;
+        self.put(ask);
         self.answer()
     }
 
@@ -67,10 +67,16 @@ impl Line {
     /// # Errors
     /// As [`ask`](Self::ask), or `out` refuses.
     pub fn stream(mut self, ask: &Ask, out: &mut dyn Write) -> anyhow::Result<bool> {
-        write_line(self.0.get_mut(), ask)?;
+        self.put(ask);
         self.answer::<()>()?;
         copy_frames(&mut self.0, out).context("the server broke off")?;
         self.answer()
+    }
+
+    fn put(&mut self, ask: &Ask) {
+        // A server that refuses says so and closes, perhaps before it was asked: what it said is
+        // still to be read, and is the better word.
+        let _ = write_line(self.0.get_mut(), ask);
     }
 
     fn answer<T: DeserializeOwned>(&mut self) -> anyhow::Result<T> {

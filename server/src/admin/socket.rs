@@ -79,10 +79,12 @@ impl Socket {
             };
             if !is_served(uid, own) {
                 warn!(uid, "refused an admin connection of another user");
+                refuse(&stream, "only the server's own user and root are served");
                 continue;
             }
             let Ok(place) = callers.clone().try_acquire_owned() else {
                 warn!("refused an admin connection: too many at once");
+                refuse(&stream, "too many ask at once; try again");
                 continue;
             };
             let office = office.clone();
@@ -104,6 +106,14 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Says why, as far as it can be said without waiting.
+fn refuse(stream: &tokio::net::UnixStream, why: &str) {
+    let mut line = Vec::new();
+    if write_line(&mut line, &Answer::Error(why.to_owned())).is_ok() {
+        let _ = stream.try_write(&line);
     }
 }
 

@@ -77,8 +77,17 @@ impl Server {
     /// # Errors
     /// When it does not run, or does not end with success in 30 seconds.
     pub fn stop(&mut self) -> Result<()> {
+        let child = self.child.as_ref().context("the server does not run")?;
+        kill_process(pid(child)?, Signal::TERM)?;
+        self.wait()
+    }
+
+    /// Waits for the end of a server that was asked to end.
+    ///
+    /// # Errors
+    /// As [`Server::stop`].
+    pub fn wait(&mut self) -> Result<()> {
         let mut child = self.child.take().context("the server does not run")?;
-        kill_process(pid(&child)?, Signal::TERM)?;
         let end = Instant::now() + STOP;
         while Instant::now() < end {
             if let Some(status) = child.try_wait()? {
@@ -89,7 +98,7 @@ impl Server {
         }
         child.kill()?;
         child.wait()?;
-        bail!("the server did not end in {STOP:?} after SIGTERM")
+        bail!("the server did not end in {STOP:?} after it was asked")
     }
 
     /// Ends it with SIGKILL, as a power cut would.

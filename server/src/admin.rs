@@ -13,6 +13,7 @@
 mod call;
 mod office;
 mod protocol;
+mod reload;
 mod remote;
 mod socket;
 mod words;

@@ -16,7 +16,7 @@
 //!
 //! What sled has on disk between two checkpoints a power loss may tear: it writes over space that it
 //! no longer needs and never asks the disk to keep an order. So the journal is kept further back, to a
-//! [`base`], and a start that finds sled torn makes it anew from both.
+//! `base`, and a start that finds sled torn makes it anew from both.
 
 mod base;
 mod batch;

@@ -6,7 +6,7 @@ use plenary_certs::mls::{
     judge::{self, Basis},
 };
 use plenary_proto::{
-    ids::{ChannelHead, ChannelId, ClientId, DeviceId, Epoch, MemberId, UnixMillis},
+    ids::{ChannelHead, ChannelId, ClientId, DeviceId, Epoch, MemberId, Seq, UnixMillis},
     reply::{Code, Failure, Reply, WaitingWelcome},
     request::{Append, CommitExtras, Request},
 };
@@ -38,7 +38,7 @@ impl Engine {
             ));
         }
         match self.channels.get(&id).map(|channel| channel.row.standing) {
-            Some(_) if self.is_stuck(id) => return self.try_again(now, id),
+            Some(_) if self.stuck(id).is_some() => return self.try_again(now, id),
             Some(In::In) => {
                 self.event(Event::Entered(id));
                 return Ok(());
@@ -47,12 +47,6 @@ impl Engine {
             Some(In::Out) | None => self.put_row(ChannelRow::entering(id))?,
         }
         self.advance(now, id)
-    }
-
-    fn is_stuck(&self, id: ChannelId) -> bool {
-        self.channels
-            .get(&id)
-            .is_some_and(|channel| channel.stuck.is_some())
     }
 
     /// Founds a direct channel of this member with others; they are added as soon as online.
@@ -361,6 +355,10 @@ impl Engine {
             row.basis = basis;
             row.note = None;
             engine.store.drop_pending(id)?;
+            // From here on the log is yet to come: whatever was shown of it before was false.
+            let before = Seq(head.seq.0.saturating_sub(1));
+            engine.store.set_aside(id, before, engine.device())?;
+            engine.store.begin_chain(id, head)?;
             engine.place_own(id, head.seq)?;
             engine.store.unseal(id)?;
             engine

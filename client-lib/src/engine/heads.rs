@@ -100,7 +100,7 @@ impl Engine {
         };
         let read = channel.row.head;
         if channel.row.standing != In::In {
-            return self.store.put_head(signed, false);
+            return self.store.put_head(signed, false).map(drop);
         }
         let heads = &mut channel.heads;
         let known = if head.seq > read.seq {
@@ -112,16 +112,17 @@ impl Engine {
         };
         match known {
             Some(hash) if hash != head.hash => {
-                self.store.put_head(signed, false)?;
-                self.alarm(
-                    Some(id),
-                    AlarmKind::LogForked,
-                    format!(
-                        "the server signed two logs: record {} is not the one that it showed \
-                         or signed before; `plenary audit` has the proof",
-                        head.seq.0
-                    ),
-                );
+                if self.store.put_head(signed, false)? {
+                    self.alarm(
+                        Some(id),
+                        AlarmKind::LogForked,
+                        format!(
+                            "the server signed two logs: record {} is not the one that it showed \
+                             or signed before; `plenary audit` has the proof",
+                            head.seq.0
+                        ),
+                    );
+                }
                 Ok(())
             }
             // Position and hash are not new.
@@ -138,7 +139,7 @@ impl Engine {
                 if head.seq > read.seq {
                     heads.ahead.insert(head.seq, head.hash);
                 }
-                self.store.put_head(signed, false)
+                self.store.put_head(signed, false).map(drop)
             }
         }
     }

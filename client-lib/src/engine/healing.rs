@@ -16,10 +16,12 @@
 //! a hole and a commit under another ledger are never a reason to enter again: there is nothing in them
 //! that the device's own state could be at fault for.
 //!
-//! A return may have been into a lie, for a lie was the reason for it. So before each the log is followed
-//! from where it was left, without being opened. If it turns out to be another one within the hour, all
-//! that was read since the first return is set aside, what this device sent there waits again, and it
-//! returns once more; the rest is handed on by peers.
+//! A return may be out of a lie, or into one. So before each the log is traced, without being opened,
+//! from where it was left, and if it is another one, from further and further back: what was read after
+//! the last place in common is set aside, what this device sent there waits again, and the rest is
+//! handed on by peers. A log that turns out to be another one within an hour after a return is left
+//! again by itself; at any other time that takes a person, for then the server has lied about what it
+//! signed.
 //!
 //! Tries are counted on disk and spread out: a server that goes on feeding nonsense, or a member, gets
 //! a handful of returns within the hour and then a channel that stands still and says why.
@@ -28,14 +30,10 @@ use std::collections::BTreeSet;
 
 use plenary_proto::{
     ids::{ChannelHead, ChannelId, Epoch, Seq, UnixMillis},
-    limits,
-    reply::{Code, Failure, Reply},
-    request::Request,
+    reply::{Code, Failure},
 };
 
-use super::{
-    AlarmKind, Engine, Event, GroupError, In, Waiting, entering::channel_row, reading::follow,
-};
+use super::{AlarmKind, Engine, Event, GroupError, In, entering::channel_row, tracing::Trace};
 use crate::{
     content::{Carries, Content, Envelope, Kind, SignedContext},
     error::{Error, ErrorKind},
@@ -61,13 +59,24 @@ const WAIT_MS: u64 = 1_000;
 /// All members may have to return from the same thing: not in the same moment.
 const SPREAD_MS: u64 = 300;
 
+const OTHER_LOG: &str = "the server's log is not the one that was read here any more";
+
 /// A record that does not hold.
 pub(super) struct Doubt {
     pub(super) at: Seq,
     /// What was said of it.
     told: BTreeSet<AlarmKind>,
+    /// What was said last.
+    why: String,
     /// How often it was read. Pushes do not count: nobody signs for them.
     reads: u32,
+}
+
+impl Doubt {
+    /// Why reading does not go on, once that is not a matter of a moment.
+    pub(super) fn lasting(&self) -> Option<&str> {
+        (self.reads >= READS).then_some(&self.why)
+    }
 }
 
 impl Engine {
@@ -80,9 +89,11 @@ impl Engine {
         let mut doubt = doubt.unwrap_or(Doubt {
             at,
             told: BTreeSet::new(),
+            why: String::new(),
             reads: 0,
         });
         let first = doubt.told.insert(kind);
+        what.clone_into(&mut doubt.why);
         channel.doubt = Some(doubt);
         if first {
             self.alarm(Some(id), kind, what);
@@ -113,7 +124,7 @@ impl Engine {
                 AlarmKind::InvalidCommit | AlarmKind::RecordsTrimmed => {
                     return self.rejoin(now, id, why);
                 }
-                _ if self.other_log(now, id)? => return Ok(()),
+                AlarmKind::LogForked if self.leave_lie(now, id)? => return Ok(()),
                 _ => {}
             }
         }
@@ -124,81 +135,25 @@ impl Engine {
     }
 
     /// The server's log is not the one that this device follows. If it came back lately, that was
-    /// into a lie: it returns from where it was before. Whether it does.
-    pub(super) fn other_log(&mut self, now: UnixMillis, id: ChannelId) -> Result<bool, Error> {
-        if channel_row(self, id)?.standing != In::In || !self.go_back(now, id)? {
-            return Ok(false);
-        }
-        self.rejoin(
-            now,
-            id,
-            "the log it had entered is not the server's any more",
-        )?;
-        Ok(true)
-    }
-
-    /// To where the log last held, if this device came back lately. Whether it did.
-    fn go_back(&mut self, now: UnixMillis, id: ChannelId) -> Result<bool, Error> {
-        let mut row = channel_row(self, id)?;
-        let lately = self.store.healing(id)?.filter(|one| {
-            !one.given_up && one.last.plus(FORGET_MS) > now && one.from.seq < row.head.seq
-        });
-        let Some(Healing { from, .. }) = lately else {
-            return Ok(false);
-        };
-        self.step(id, |engine| {
-            engine.store.set_aside(id, from.seq, engine.device())?;
-            engine.store.open_gap(id, from.seq)?;
-            row.head = from;
-            engine.save_row(row)
-        })?;
-        self.load_gaps(id)?;
-        Ok(true)
-    }
-
-    /// Before a return: asks whether the log still goes on from what was read of it here.
-    pub(super) fn trace(&mut self, id: ChannelId) -> bool {
-        let Some(at) = self.channels.get(&id).and_then(|channel| channel.trace) else {
-            return false;
-        };
-        let request = Request::Read {
-            channel: id,
-            after: at.seq,
-            limit: limits::READ_RECORDS,
-        };
-        self.ask(request, Waiting::Trace(id));
-        true
-    }
-
-    /// What was asked for by [`Self::trace`].
-    pub(super) fn traced(
-        &mut self,
-        now: UnixMillis,
-        id: ChannelId,
-        reply: Result<Reply, Failure>,
-    ) -> Result<(), Error> {
-        self.appending(id, false);
-        let Some(channel) = self.channels.get_mut(&id) else {
-            return Ok(());
-        };
-        let Some(at) = channel.trace.take() else {
-            return Ok(());
-        };
-        // Whether this device may read at all, entering tells.
-        if let Ok(Reply::Records { records, head }) = reply
-            && let Some(head) = self.check_head(id, &head)?
+    /// into a lie, and it returns once more; else it stands still.
+    pub(super) fn other_log(&mut self, now: UnixMillis, id: ChannelId) -> Result<(), Error> {
+        if !self.leave_lie(now, id)?
+            && let Some(channel) = self.channels.get_mut(&id)
         {
-            let end = follow(id, at, &records);
-            let more = end.filter(|end| end.seq > at.seq && end.seq < head.seq);
-            if let (Some(_), Some(channel)) = (more, self.channels.get_mut(&id)) {
-                channel.trace = more;
-            } else if end.is_none_or(|end| end != head) {
-                let what = "the server's log is not the one that was read here any more";
-                self.alarm(Some(id), AlarmKind::LogForked, what);
-                self.go_back(now, id)?;
-            }
+            channel.stuck = Some(OTHER_LOG.to_owned());
         }
-        self.advance(now, id)
+        Ok(())
+    }
+
+    /// Whether this device came back lately, and now does so again.
+    fn leave_lie(&mut self, now: UnixMillis, id: ChannelId) -> Result<bool, Error> {
+        let healing = self.store.healing(id)?;
+        let lately = healing.is_some_and(|one| !one.given_up && one.last.plus(FORGET_MS) > now);
+        if lately && channel_row(self, id)?.standing == In::In {
+            self.rejoin(now, id, OTHER_LOG)?;
+            return Ok(true);
+        }
+        Ok(false)
     }
 
     /// Whether this device's group of a channel that it is in can be used. If not, it enters again.
@@ -245,7 +200,7 @@ impl Engine {
             channel.reading = false;
             channel.fence_at = None;
             channel.doubt = None;
-            channel.trace = Some(channel.row.head);
+            channel.trace = Some(Trace::from(channel.row.head));
             channel.failing.clear();
             channel.not_before = now.plus(wait);
         }
@@ -279,15 +234,10 @@ impl Engine {
         let before = self.store.healing(id)?;
         let before = before.filter(|one| !one.given_up && one.last.plus(FORGET_MS) > now);
         let healing = Healing {
-            tries: before.as_ref().map_or(0, |one| one.tries) + 1,
+            tries: before.map_or(0, |one| one.tries) + 1,
             last: now,
             why: why.to_owned(),
             given_up: false,
-            // Of several returns the first may have been into the lie already.
-            from: match before {
-                Some(one) => one.from,
-                None => channel_row(self, id)?.head,
-            },
         };
         if healing.tries <= MOST_TRIES {
             return Ok(Some(healing));

@@ -12,8 +12,8 @@
 //! stored before; what is shown is stored first.
 //!
 //! One file a concern, each an `impl Engine`: [`sync`] (ledger first, then channels), [`entering`],
-//! [`reading`], [`taking`] and [`record`] (the log), [`heads`] (what the server signed), [`healing`] and
-//! [`handing`] (forks and returns), [`anew`] (coming back, groups without a live leaf), [`outgoing`],
+//! [`reading`], [`taking`] and [`record`] (the log), [`heads`] (what the server signed), [`healing`],
+//! [`tracing`] and [`handing`] (forks and returns), [`anew`] (coming back, groups without a live leaf), [`outgoing`],
 //! [`upkeep`] (fence, additions), [`roster`] (names), [`heartbeat`] and [`horizon`] (whom this device
 //! seals to).
 
@@ -42,6 +42,7 @@ mod rotation;
 pub(crate) mod staged;
 mod sync;
 mod taking;
+mod tracing;
 mod upkeep;
 mod view;
 
@@ -58,8 +59,8 @@ use plenary_certs::{
 };
 use plenary_proto::{
     ids::{
-        ChannelHead, ChannelId, ClientId, DeviceId, Digest, InvitationId, ItemId, LedgerHead,
-        LedgerSeq, PublicKey, RequestId, Seq, UnixMillis,
+        ChannelId, ClientId, DeviceId, Digest, InvitationId, ItemId, LedgerHead, LedgerSeq,
+        PublicKey, RequestId, Seq, UnixMillis,
     },
     reply::{Failure, Hello, Push, Record, Reply},
     request::Request,
@@ -260,8 +261,8 @@ struct Channel {
     stranger: bool,
     /// What comes next in the log does not hold.
     doubt: Option<healing::Doubt>,
-    /// Before a return: how far the log was followed, as far as it was not to its end.
-    trace: Option<ChannelHead>,
+    /// Before a return: a look at the log that is not at its end.
+    trace: Option<tracing::Trace>,
     /// Reading waits for a longer ledger: up to here.
     needs_ledger: Option<LedgerSeq>,
     /// Why what is queued waits.
@@ -364,7 +365,7 @@ impl Engine {
             let channel = Channel {
                 heads,
                 gaps: store.gaps(row.id)?,
-                trace: returns.then_some(row.head),
+                trace: returns.then(|| row.head.into()),
                 gave_up: healing.is_some(),
                 stuck: healing.map(|one| one.why),
                 ..Channel::new(row)

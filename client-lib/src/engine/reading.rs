@@ -5,7 +5,6 @@
 //!                         ^ stop: ledger first, in doubt ([super::healing]), left out
 //! ```
 
-use plenary_certs::chain::{entry, link};
 use plenary_proto::{
     ids::{ChannelHead, ChannelId, UnixMillis},
     limits,
@@ -13,7 +12,7 @@ use plenary_proto::{
     request::Request,
 };
 
-use super::{AlarmKind, Engine, Event, In, Waiting, entering::channel_row};
+use super::{AlarmKind, Engine, Event, In, Waiting, entering::channel_row, tracing::step};
 use crate::error::Error;
 
 const UNSIGNED: &str = "the records do not add up to the head that the server signed";
@@ -111,7 +110,7 @@ impl Engine {
                     return Ok(());
                 }
                 if self.contradicts(id, head)? {
-                    return self.other_log(now, id).map(drop);
+                    return self.other_log(now, id);
                 }
                 if self.does_not_add_up(id, &records, head)? {
                     let next = channel_row(self, id)?.head.seq.next();
@@ -196,16 +195,19 @@ impl Engine {
         head: ChannelHead,
     ) -> Result<bool, Error> {
         let own = channel_row(self, id)?.head;
-        let end = follow(id, own, records);
-        Ok(
-            end.is_some_and(|end| {
-                end.seq > own.seq && end.seq == head.seq && end.hash != head.hash
-            }),
-        )
+        let mut end = own;
+        for record in records.iter().filter(|record| record.seq > own.seq) {
+            if record.seq != end.seq.next() {
+                // Told when it is come to.
+                return Ok(false);
+            }
+            end = step(id, end, record);
+        }
+        Ok(end.seq > own.seq && end.seq == head.seq && end.hash != head.hash)
     }
 
     /// The signed head is not that of the log as read here.
-    pub(super) fn contradicts(&self, id: ChannelId, head: ChannelHead) -> Result<bool, Error> {
+    fn contradicts(&self, id: ChannelId, head: ChannelHead) -> Result<bool, Error> {
         let own = channel_row(self, id)?.head;
         let known = match head.seq == own.seq {
             true => Some(own.hash),
@@ -229,20 +231,4 @@ impl Engine {
         self.event(Event::Left(id));
         Ok(())
     }
-}
-
-/// Where these records lead from a position; `None` if one is missing.
-pub(super) fn follow(id: ChannelId, from: ChannelHead, records: &[Record]) -> Option<ChannelHead> {
-    let mut end = from;
-    for record in records.iter().filter(|record| record.seq > from.seq) {
-        if record.seq != end.seq.next() {
-            return None;
-        }
-        let entry = entry(record.device, record.client_id, record.time, &record.bytes);
-        end = ChannelHead {
-            seq: record.seq,
-            hash: link(&end.hash, id, record.seq, &entry),
-        };
-    }
-    Some(end)
 }

@@ -322,11 +322,7 @@ impl Engine {
                         AlarmKind::LogRolledBack,
                         "the server's log is shorter than what it acknowledged",
                     );
-                    if !self.other_log(now, id)?
-                        && let Some(channel) = self.channels.get_mut(&id)
-                    {
-                        channel.stuck = Some("the server's log was rolled back".to_owned());
-                    }
+                    self.other_log(now, id)?;
                 }
             }
         }

@@ -68,7 +68,9 @@ impl Engine {
 
     /// Why a channel cannot be followed any more.
     pub(crate) fn stuck(&self, channel: ChannelId) -> Option<String> {
-        self.channels.get(&channel)?.stuck.clone()
+        let channel = self.channels.get(&channel)?;
+        let doubt = || Some(channel.doubt.as_ref()?.lasting()?.to_owned());
+        channel.stuck.clone().or_else(doubt)
     }
 
     pub(crate) fn knows_device(&self, device: DeviceId) -> bool {

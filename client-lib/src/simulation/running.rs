@@ -1,6 +1,9 @@
 //! Letting the world run, and looking at what came of it.
 
-use plenary_proto::ids::{ChannelId, ClientId, DeviceId, LedgerHead, MemberId, Seq};
+use plenary_proto::{
+    ids::{ChannelId, ClientId, DeviceId, LedgerHead, MemberId, Seq},
+    label::Label,
+};
 
 use super::{Dice, MemberKeys, Party, Passing, passphrase, world::World};
 use crate::{
@@ -110,6 +113,21 @@ impl World {
     /// A party sends a text.
     pub fn send(&mut self, index: usize, channel: ChannelId, text: &str) -> ClientId {
         self.try_send(index, channel, text).unwrap()
+    }
+
+    /// The same under a TLP label.
+    pub fn send_labelled(
+        &mut self,
+        index: usize,
+        channel: ChannelId,
+        text: &str,
+        label: Label,
+    ) -> ClientId {
+        let salt = Salt(self.dice.bytes());
+        let content = Draft::text(text).label(label).into_content(salt).unwrap();
+        let engine = &mut self.parties[index].engine;
+        let content = content.encode().unwrap();
+        engine.send(self.now, channel, &content).unwrap()
     }
 
     /// A party tries to.

@@ -62,6 +62,18 @@ impl Block {
 }
 
 impl Store {
+    /// Reading begins right after this place.
+    pub(crate) fn begin_chain(&self, channel: ChannelId, at: ChannelHead) -> Result<(), Error> {
+        let block = Block {
+            id: 0,
+            first: at.seq.next(),
+            before: at.hash,
+            after: at.hash,
+            entries: Vec::new(),
+        };
+        self.put_block(channel, &block)
+    }
+
     /// Adds records to a channel's chain: those right after `before`.
     pub(crate) fn add_entries(
         &self,
@@ -154,11 +166,79 @@ impl Store {
         Ok(Some(hash))
     }
 
-    /// Keeps a head that the server signed. `agrees`: with the log as read here.
-    pub(crate) fn put_head(&self, signed: &SignedHead, agrees: bool) -> Result<(), Error> {
+    /// Lets a block end at a position, and the next one begin there.
+    pub(crate) fn split_chain(&self, channel: ChannelId, at: Seq) -> Result<(), Error> {
+        let Some(hash) = self.hash_at(channel, at)? else {
+            return Ok(());
+        };
+        let connection = self.lock();
+        let mut query = connection.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM chain
+             WHERE channel = ? AND first <= ? AND NOT aside ORDER BY first DESC, id DESC LIMIT 1"
+        ))?;
+        let block = query
+            .query_row(params![channel.0, at.next().0 as i64], Block::from_row)
+            .optional()?;
+        drop(query);
+        drop(connection);
+        let Some(mut block) = block.filter(|block| at < block.end()) else {
+            return Ok(());
+        };
+        let kept = (at.0 + 1 - block.first.0) as usize * Digest::LEN;
+        let rest = Block {
+            id: 0,
+            first: at.next(),
+            before: hash,
+            after: block.after,
+            entries: block.entries.split_off(kept),
+        };
+        block.after = hash;
+        self.put_block(channel, &block)?;
+        self.put_block(channel, &rest)
+    }
+
+    /// A place of the log as read here, so far before another one, or further where this device did not
+    /// read; `None` if that is the first it has.
+    pub(crate) fn read_before(
+        &self,
+        channel: ChannelId,
+        seq: Seq,
+        back: u64,
+    ) -> Result<Option<ChannelHead>, Error> {
+        let connection = self.lock();
+        let mut query = connection.prepare_cached(
+            "SELECT min(first), max(CASE WHEN first <= ?2 THEN first END) FROM chain
+             WHERE channel = ?1 AND NOT aside",
+        )?;
+        let at = seq.0.saturating_sub(back);
+        let (first, block): (Option<i64>, Option<i64>) = query
+            .query_row(params![channel.0, at as i64], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+        drop(query);
+        drop(connection);
+        // In a hole the block before it ends earlier; then its beginning is far enough back.
+        for at in [
+            Some(at),
+            block
+                .or(first)
+                .map(|first| (first as u64).saturating_sub(1)),
+        ] {
+            let Some(at) = at.map(Seq).filter(|at| *at < seq) else {
+                continue;
+            };
+            if let Some(hash) = self.hash_at(channel, at)? {
+                return Ok(Some(ChannelHead { seq: at, hash }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Keeps a head that the server signed. `agrees`: with the log as read here. Whether it is new.
+    pub(crate) fn put_head(&self, signed: &SignedHead, agrees: bool) -> Result<bool, Error> {
         let path: Vec<u8> = signed.path.iter().flat_map(|digest| digest.0).collect();
         let connection = self.lock();
-        connection
+        let new = connection
             .prepare_cached(
                 "INSERT OR IGNORE INTO signed_head(channel, seq, hash, agrees, time, signature, idx,
                                                    path)
@@ -178,7 +258,7 @@ impl Store {
         if agrees {
             self.thin(signed.channel, signed.head.seq)?;
         }
-        Ok(())
+        Ok(new > 0)
     }
 
     /// The log as read has come to a head, and agrees with it.

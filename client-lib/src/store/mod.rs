@@ -151,9 +151,7 @@ CREATE TABLE healing(
     tries INTEGER NOT NULL,
     last INTEGER NOT NULL,
     why TEXT NOT NULL,
-    given_up INTEGER NOT NULL,
-    seq INTEGER NOT NULL,
-    hash BLOB NOT NULL
+    given_up INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE leaf(
     channel BLOB NOT NULL,

@@ -1,7 +1,7 @@
 //! Coming back after a break: what was missed, how often entering again was tried, and since when each
 //! device has been in a channel, which decides what may be handed on to it.
 
-use plenary_proto::ids::{ChannelHead, ChannelId, ClientId, DeviceId, Seq, UnixMillis};
+use plenary_proto::ids::{ChannelId, ClientId, DeviceId, Seq, UnixMillis};
 use rusqlite::{OptionalExtension, Row, params, types::ValueRef};
 
 use super::{Store, column};
@@ -29,8 +29,6 @@ pub(crate) struct Healing {
     pub(crate) last: UnixMillis,
     pub(crate) why: String,
     pub(crate) given_up: bool,
-    /// How far the log was read before.
-    pub(crate) from: ChannelHead,
 }
 
 fn gap(row: &Row<'_>) -> rusqlite::Result<Gap> {
@@ -81,6 +79,7 @@ impl Store {
         own: DeviceId,
     ) -> Result<(), Error> {
         let at = (channel.0, after.0 as i64);
+        self.split_chain(channel, after)?;
         let connection = self.lock();
         // Before whatever waits already.
         connection.execute(
@@ -98,7 +97,8 @@ impl Store {
             "DELETE FROM leaf WHERE channel = ? AND since > ?",
             "UPDATE leaf SET until = NULL WHERE channel = ? AND until > ?",
             "UPDATE signed_head SET agrees = 0, aside = 1 WHERE channel = ? AND seq > ?",
-            "UPDATE chain SET aside = 1 WHERE channel = ? AND first > ?",
+            "UPDATE chain SET aside = 1
+             WHERE channel = ?1 AND first > ?2 AND (first > ?2 + 1 OR length(entries) > 0)",
         ] {
             connection.execute(sql, at)?;
         }
@@ -159,9 +159,8 @@ impl Store {
 
     pub(crate) fn healing(&self, channel: ChannelId) -> Result<Option<Healing>, Error> {
         let connection = self.lock();
-        let mut query = connection.prepare_cached(
-            "SELECT tries, last, why, given_up, seq, hash FROM healing WHERE channel = ?",
-        )?;
+        let mut query = connection
+            .prepare_cached("SELECT tries, last, why, given_up FROM healing WHERE channel = ?")?;
         let found = query
             .query_row([channel.0], |row| {
                 Ok(Healing {
@@ -169,10 +168,6 @@ impl Store {
                     last: UnixMillis(row.get::<_, i64>(1)? as u64),
                     why: row.get(2)?,
                     given_up: row.get(3)?,
-                    from: ChannelHead {
-                        seq: Seq(row.get::<_, i64>(4)? as u64),
-                        hash: column(row, 5)?,
-                    },
                 })
             })
             .optional()?;
@@ -188,15 +183,13 @@ impl Store {
         let connection = self.lock();
         match healing {
             Some(one) => connection.execute(
-                "INSERT OR REPLACE INTO healing VALUES(?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO healing VALUES(?, ?, ?, ?, ?)",
                 params![
                     channel.0,
                     one.tries,
                     one.last.0 as i64,
                     one.why,
                     one.given_up,
-                    one.from.seq.0 as i64,
-                    one.from.hash.0,
                 ],
             )?,
             None => connection.execute("DELETE FROM healing WHERE channel = ?", [channel.0])?,
@@ -278,7 +271,8 @@ impl Store {
         let connection = self.lock();
         let mut query = connection.prepare_cached(
             "SELECT first, length(entries) / 32 FROM chain
-             WHERE channel = ? AND first < ? AND NOT aside ORDER BY first",
+             WHERE channel = ? AND first < ? AND NOT aside AND length(entries) > 0
+             ORDER BY first",
         )?;
         let rows = query.query_map(params![channel.0, before.0 as i64], |row| {
             let first = row.get::<_, i64>(0)? as u64;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use plenary_client::{
-    AlarmKind, Event,
+    AlarmKind, Event, Label,
     simulation::{Dice, World},
 };
 use plenary_proto::ids::{ChannelId, DeviceId};
@@ -125,6 +125,14 @@ impl Trial {
         text
     }
 
+    /// The same, under a label.
+    pub fn say_labelled(&mut self, index: usize, channel: ChannelId, label: Label) -> String {
+        let text = format!("{} labelled", self.said.len());
+        self.world.send_labelled(index, channel, &text, label);
+        self.said.push((channel, text.clone()));
+        text
+    }
+
     /// The server lies from now on.
     pub fn lie(&mut self, lies: impl FnMut(&mut Scene, usize, Seen<'_>) -> Fate + 'static) {
         self.tampered = Some(lie(&mut self.world, lies));
@@ -196,6 +204,17 @@ impl Trial {
                     "{other} does not read what {index} says: {:?}",
                     self.world.parties[*other].events
                 );
+            }
+        }
+    }
+
+    /// Everything that was said in a channel is shown to all of these.
+    #[track_caller]
+    pub fn all_there(&self, channel: ChannelId, to: &[usize]) {
+        for index in to {
+            let texts = self.world.texts(*index, channel);
+            for (_, said) in self.said.iter().filter(|(one, _)| *one == channel) {
+                assert!(texts.contains(said), "{index} lacks {said}");
             }
         }
     }

@@ -10,7 +10,6 @@ use plenary_certs::{
 use plenary_proto::{ids::*, label::Label, request::Request};
 
 use crate::{
-    content::{Draft, Salt},
     engine::{AlarmKind, Event},
     simulation::{World, connected},
 };
@@ -56,15 +55,7 @@ fn wait(world: &mut World, millis: u64) {
 }
 
 fn send_labelled(world: &mut World, index: usize, channel: ChannelId, text: &str, label: Label) {
-    let mut salt = [0; 16];
-    salt[..2].copy_from_slice(&(text.len() as u16).to_be_bytes());
-    let content = Draft::text(text).label(label).into_content(Salt(salt));
-    let content = content.unwrap().encode().unwrap();
-    let now = world.now;
-    world.parties[index]
-        .engine
-        .send(now, channel, &content)
-        .unwrap();
+    world.send_labelled(index, channel, text, label);
     world.run();
 }
 

@@ -6,6 +6,7 @@ mod groups;
 mod joining;
 mod ledger;
 mod messages;
+mod views;
 
 use crate::trial::over_seeds;
 
@@ -74,6 +75,8 @@ attacks! {
     joining::hostile_downgraded_suite,
     joining::hostile_ghost_in_tree,
     joining::hostile_old_group_to_joiner,
+    views::hostile_two_views,
+    views::hostile_stale_heartbeat,
     answers::hostile_garbage_frames,
     answers::hostile_oversized_frames,
     answers::hostile_answers_of_another_kind,

@@ -136,7 +136,13 @@
 //!
 //! **Only what is held is countersigned.** After an item's end the server knows no root any more.
 //! A statement without countersignature has its device's clock alone; a time-stamping service's
-//! token (RFC 3161, over the id) may stand in.
+//! token may stand in.
+//!
+//! **A time stamp is over statement and signature** (RFC 3161): it proves that the device had signed by
+//! then, and who revokes the device later finds that said before. It is no part of what is signed, so
+//! anybody can take it off or put another one on; one that does not hold is left out where it
+//! arrives. SHA-1 is accepted nowhere but to name which certificate in the token is the signer's, as
+//! old services do. Revocation of a service's certificate is not looked up: the check is offline.
 //!
 //! **The manifest without its key.** Statements hash the manifest with the key left out: its
 //! commitment stays. So a record can be shown to somebody who must not read the file.

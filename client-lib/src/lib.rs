@@ -33,7 +33,7 @@ pub use client::{
     Founding, Holder, Joining, Kept, LinkCode, Linking, MemberInfo, Message, NewBoard, NewChannel,
     Notice, Original, Outgoing, PendingAdmission, PendingLink, Person, PolicyChange, Presence,
     Receipt, Receipts, RequestFile, Requested, RootChange, SendFile, Signatory, Stated, Status,
-    UploadBegun, Usage,
+    TimeStamping, UploadBegun, Usage,
 };
 pub use client::{Beat, Checked, HeartbeatKeyFile, HeartbeatMachine, Note};
 pub use engine::{AlarmKind, DeviceChange, DeviceNews, Event};
@@ -43,7 +43,7 @@ pub use plenary_certs::proof::{ProofError, Proven, is_proof, verify as verify_pr
 pub use plenary_certs::{
     admission::{Contact, Countersigned},
     board::{Need, Role, Seat, Tally, Words},
-    custody::Act,
+    custody::{Act, Authorities, Stamp, StampError},
     fingerprint,
     ledger::{Capacity, EntryRule, Freshness, Kind, Reason, Standing, Subject, Target},
     proof::clean_break,

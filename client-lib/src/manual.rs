@@ -156,6 +156,11 @@
 //! item is gone, without. The sender's own statement is made when the message that hands the file
 //! over is read back from the log: before that nothing was handed over.
 //!
+//! **The time-stamping service is asked by the client**, between the server's word and the channel: the
+//! server is told of neither service nor stamp. It may take seconds and fail; then the statement goes
+//! without a stamp and that is said, and the service is left alone for a minute. The file itself was
+//! handed over before. Asked by reqwest, which the server's object store brings into the tree anyway.
+//!
 //! **Collected, verified, exported.** A file fetched for the first time is collected and verified:
 //! from then on the recipient has it in the clear. Each further copy in the clear is exported:
 //! fetching again, a sample opened, a bundle written. What is done with a file afterwards no program

@@ -2,57 +2,12 @@
 
 mod common;
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use anyhow::{Context, Result};
-use common::Room;
-use plenary_client::{Act, Client, ErrorKind, Message, Original, SendFile, ids::Seq};
-use plenary_tests::harness::{PATIENCE, checked};
-
-/// A file, put in a folder of the room and handed over by the founder; the others have read of it.
-async fn hand_over(room: &Room, name: &str, data: &[u8], malware: bool) -> Result<Seq> {
-    let path = room.home.path().join(name);
-    fs::write(&path, data)?;
-    let mut file = SendFile::new(&path).media_type("text/plain");
-    if malware {
-        file = file.malware();
-    }
-    let client = room.client(0)?;
-    let sent = client.send_file(room.channel, file).await?.finish().await?;
-    let seq = tokio::time::timeout(PATIENCE, sent.delivered()).await??;
-    for who in 0..room.members.len() {
-        room.read(who, seq).await?;
-    }
-    Ok(seq)
-}
-
-async fn message(room: &Room, who: usize, seq: Seq) -> Result<Message> {
-    let client = room.client(who)?;
-    let found = client.messages(room.channel, Seq(seq.0 - 1), 1).await?;
-    found.into_iter().next().context("the message is not here")
-}
-
-/// Waits until somebody has so many statements about an item.
-async fn heard(client: &Client, message: &Message, statements: usize) -> Result<Vec<Act>> {
-    let mut events = client.events();
-    let wait = async {
-        loop {
-            let record = client.custody(message).await?;
-            if record.statements.len() >= statements {
-                assert!(
-                    record
-                        .statements
-                        .iter()
-                        .all(|one| one.server_time.is_some())
-                );
-                assert_eq!(record.missing, 0);
-                return Ok(record.statements.iter().map(|one| one.act).collect());
-            }
-            let _ = tokio::time::timeout(Duration::from_millis(200), events.next()).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait).await?
-}
+use common::{Room, hand_over, heard, message};
+use plenary_client::{Act, ErrorKind, Original};
+use plenary_tests::harness::checked;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_sender_sees_how_far_each_recipient_is_and_may_take_it_back() -> Result<()> {
@@ -130,7 +85,7 @@ async fn a_sample_stays_sealed_until_it_is_exported_by_hash() -> Result<()> {
     let item = message.item()?.context("no item")?;
     assert_eq!(path, out.join(format!("{}.sample", item.sha256())));
     assert_eq!(fs::read(&path)?, data);
-    let sent = self::message(&room, 0, seq).await?;
+    let sent = common::message(&room, 0, seq).await?;
     let acts = heard(room.client(0)?, &sent, 4).await?;
     let expected = [Act::Deposited, Act::Collected, Act::Verified, Act::Exported];
     assert_eq!(acts, expected);

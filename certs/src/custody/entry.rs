@@ -1,23 +1,27 @@
 //! A statement as it travels and is kept: with its signature, the server's countersignature and
-//! room for time-stamp tokens.
+//! tokens of time-stamping services.
 
 use plenary_proto::ids::{Digest, Signature};
 
-use super::{Countersignature, CustodyError, Statement, check_countersignature, statement_id};
+use super::{
+    Authorities, Countersignature, CustodyError, MAX_STAMP, Stamp, StampError, Statement,
+    check_countersignature, check_stamp, statement_id,
+};
 use crate::{
     cbor::{self, Bytes, Cbor, CborError, Writer},
-    ledger::{Ledger, Standing},
+    ledger::{Ledger, Standing, hash},
     signing::{self, SigningKey},
 };
 
 const TAG: &[u8] = b"plenary custody statement v1\0";
+const STAMP_TAG: &[u8] = b"plenary custody time stamp v1\0";
 const VERSION: u8 = 1;
 
 /// Tokens that one statement may carry.
 const MAX_TOKENS: usize = 4;
 
 /// A signed statement. Deterministic CBOR, an array of 5: version 1, statement bytes, signature,
-/// countersignature or null, RFC 3161 tokens (DER) over the statement's id.
+/// countersignature or null, RFC 3161 tokens (DER) over [`Entry::to_stamp`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     statement: Vec<u8>,
@@ -45,7 +49,14 @@ impl Entry {
         self
     }
 
-    /// With a token of a time-stamping service (RFC 3161, DER) over the statement's id.
+    /// What a time-stamping service is asked to stamp: SHA-256 of a domain tag, the statement and its
+    /// signature. So a token proves that the device had signed by then. The statement's salt keeps
+    /// it from telling anything.
+    pub fn to_stamp(&self) -> Digest {
+        hash(&[STAMP_TAG, &self.statement, self.signature.as_bytes()])
+    }
+
+    /// With a token of a time-stamping service (RFC 3161, DER) over [`Entry::to_stamp`].
     pub fn stamped(mut self, token: Vec<u8>) -> Self {
         self.tokens.push(Bytes(token));
         self
@@ -64,6 +75,23 @@ impl Entry {
     /// Tokens of time-stamping services, as they came.
     pub fn tokens(&self) -> impl Iterator<Item = &[u8]> {
         self.tokens.iter().map(|token| token.0.as_slice())
+    }
+
+    /// What its tokens prove; see [`check_stamp`].
+    ///
+    /// # Errors
+    /// [`StampError`] of the first that does not hold.
+    pub fn stamps(&self, authorities: Option<&Authorities>) -> Result<Vec<Stamp>, StampError> {
+        let digest = self.to_stamp();
+        self.tokens()
+            .map(|token| check_stamp(token, &digest, authorities))
+            .collect()
+    }
+
+    /// Without its tokens: they are no part of what was signed, and anybody can put some there.
+    pub fn unstamped(mut self) -> Self {
+        self.tokens.clear();
+        self
     }
 
     /// The statement, unchecked.
@@ -140,6 +168,11 @@ impl Entry {
     fn sense(&self) -> Result<(), CborError> {
         if self.tokens.len() > MAX_TOKENS {
             return Err(CborError::Shape("too many time-stamp tokens".to_owned()));
+        }
+        if self.tokens.iter().any(|token| token.0.len() > MAX_STAMP) {
+            return Err(CborError::Shape(
+                "a time-stamp token is too large".to_owned(),
+            ));
         }
         Ok(())
     }

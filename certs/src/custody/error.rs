@@ -2,7 +2,7 @@
 
 use plenary_proto::ids::{DeviceId, LedgerSeq, NetworkId};
 
-use super::Act;
+use super::{Act, StampError};
 use crate::{cbor::CborError, ledger::Standing};
 
 /// Why a statement of custody does not count.
@@ -37,8 +37,8 @@ pub enum CustodyError {
     Signature,
     #[error("the countersignature is not the server's")]
     Countersignature,
-    #[error("the time-stamp token is not of a kind that this program can check")]
-    Token,
+    #[error("time stamp: {0}")]
+    Stamp(#[from] StampError),
     #[error("statement {number} of its device was said before, otherwise")]
     Forked { number: u32 },
     #[error("statement {number} of its device does not follow the one before")]

@@ -5,6 +5,7 @@
 //! Facts (what the manifest says) --Record::next--> Statement --Entry::sign--> Entry --> channel
 //!                                                     | id (salted hash)
 //!                                                     +--> server: Countersignature (time, root)
+//!                                    Entry::to_stamp ----> time-stamping service: token (RFC 3161)
 //! Entry --check: ledger, signatures--> Record::add: order, whose turn, replays
 //! ```
 //!
@@ -18,6 +19,7 @@ mod countersignature;
 mod entry;
 mod error;
 mod record;
+mod stamp;
 mod statement;
 #[cfg(test)]
 mod tests;
@@ -26,4 +28,7 @@ pub use countersignature::{Countersignature, check_countersignature, countersign
 pub use entry::{Entry, decode_entries, encode_entries};
 pub use error::CustodyError;
 pub use record::{Added, Facts, MAX_SEEN, Record};
+pub use stamp::{
+    Authorities, MAX_STAMP, Stamp, StampError, check_stamp, stamp_reply, stamp_request,
+};
 pub use statement::{Act, FileFacts, Statement, statement_id};

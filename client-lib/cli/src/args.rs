@@ -32,7 +32,7 @@ pub(crate) use board::{
 pub(crate) use channels::{AudienceArgs, DirectArgs, EnterArgs, RuleArg};
 pub(crate) use custody::{
     CustodyCommand, CustodyDeleteArgs, CustodyExportArgs, ExportSampleArgs, ItemArgs, ReceiptsArgs,
-    WithdrawArgs,
+    TimeStampsArgs, WithdrawArgs,
 };
 pub(crate) use devices::{
     AcceptArgs, DevicesArgs, DevicesCommand, LinkArgs, MakeLinkArgs, NameArgs, RevokeArgs,

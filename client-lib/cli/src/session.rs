@@ -191,6 +191,11 @@ impl Context {
                         let words = trouble.to_string();
                         out.news("clock", &words.clone().into(), &words);
                     }
+                    Event::NotStamped { reason, .. } => out.news(
+                        "not_time_stamped",
+                        &reason.clone().into(),
+                        &format!("Stated without a time stamp: {reason}."),
+                    ),
                     Event::LinkAgain(_) => out.news(
                         "linking_code_used_again",
                         &true.into(),

@@ -42,6 +42,8 @@ pub struct Stated {
     pub time: UnixMillis,
     /// By the server's clock, where it countersigned.
     pub server_time: Option<UnixMillis>,
+    /// By a time-stamping service's clock, where one stamped it.
+    pub stamp_time: Option<UnixMillis>,
     /// Names the statement.
     pub id: Digest,
 }
@@ -393,6 +395,11 @@ fn stated(engine: &Engine, entry: &Entry, said: &Statement) -> Stated {
         device: said.device,
         time: said.time,
         server_time: entry.countersignature().map(|word| word.time),
+        // A token that does not hold is not kept.
+        stamp_time: entry
+            .stamps(None)
+            .ok()
+            .and_then(|stamps| stamps.first().map(|stamp| stamp.time)),
         id: entry.id(),
     }
 }

@@ -152,6 +152,8 @@ impl Client {
         with: bool,
     ) -> Result<Parts, Error> {
         let (channel, seq, described) = (message.channel, message.seq, manifest.describe());
+        let service = self.time_stamping().await?;
+        let authorities = service.and_then(|service| service.authorities);
         self.driver
             .run(move |engine, _| {
                 let record = engine.custody(channel, described.item())?;
@@ -180,6 +182,7 @@ impl Client {
                         signature: row.signature.0,
                     }),
                     entries: record.entries().map(|(entry, _)| entry.clone()).collect(),
+                    authorities,
                 })
             })
             .await

@@ -16,6 +16,7 @@ mod ledger;
 mod link;
 mod people;
 mod profile;
+mod stamps;
 mod streams;
 
 use std::{
@@ -48,6 +49,7 @@ pub use ledger::{Notice, Signatory};
 pub use link::{LinkCode, Linking, PendingLink};
 pub use people::{Audience, AudienceChange, MemberInfo};
 pub use profile::{Admission, BoardPerson, Founding, Joining, Person};
+pub use stamps::TimeStamping;
 
 use crate::{
     engine::{ClockTrouble, Engine, Event, Recovery},
@@ -280,6 +282,9 @@ impl Builder {
             online,
         )
         .await?;
+        if online {
+            tokio::spawn(stamps::attend(driver.downgrade(), driver.events()));
+        }
         Ok(Client {
             driver,
             device: identity.device(),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use minicbor::{Decode, Encode};
 use plenary_certs::{
-    custody::{Act, Added, CustodyError, Entry, Facts, FileFacts, Record},
+    custody::{Act, Added, Authorities, CustodyError, Entry, Facts, FileFacts, Record, Stamp},
     ledger::{Ledger, SignedStatement, root1_hash},
     profile::{ChannelProfile, MemberProfile, Profile, SaltedProfile},
 };
@@ -23,6 +23,8 @@ pub(super) const LEDGER: &str = "data/ledger.cbor";
 pub(super) const PROFILES: &str = "data/profiles.cbor";
 pub(super) const MANIFEST: &str = "data/manifest.cbor";
 pub(super) const MESSAGE: &str = "data/message.cbor";
+/// Certificates that the exporter trusts to tell the time. A reader has to trust them, too.
+pub(super) const AUTHORITIES: &str = "data/authorities.pem";
 pub(super) const STATEMENTS: &str = "data/statements";
 
 /// Bytes of one of these files: 10,000 statements of the Board are 4.2 MB.
@@ -61,6 +63,8 @@ pub(crate) struct Parts {
     pub(crate) described: Described,
     pub(crate) message: Option<Carried>,
     pub(crate) entries: Vec<Entry>,
+    /// PEM.
+    pub(crate) authorities: Option<String>,
 }
 
 /// As it lies in the bundle: bytes that nothing is believed of yet.
@@ -70,6 +74,7 @@ pub(crate) struct Evidence {
     described: Vec<u8>,
     message: Option<Vec<u8>>,
     entries: Vec<Vec<u8>>,
+    authorities: Option<Vec<u8>>,
 }
 
 /// What it proves.
@@ -79,6 +84,8 @@ pub(crate) struct Checked {
     /// With the key: only where the message is there.
     pub(super) manifest: Option<Manifest>,
     pub(super) record: Record,
+    /// By statement: what its tokens prove.
+    pub(super) stamps: BTreeMap<Digest, Vec<Stamp>>,
     pub(super) people: BTreeMap<MemberId, MemberProfile>,
     pub(super) channel: Option<ChannelProfile>,
 }
@@ -99,6 +106,7 @@ impl Evidence {
             described: parts.described.encode(),
             message: parts.message.as_ref().map(encode),
             entries: parts.entries.iter().map(Entry::encode).collect(),
+            authorities: parts.authorities.clone().map(String::into_bytes),
         }
     }
 
@@ -111,6 +119,9 @@ impl Evidence {
         bag::write(folder, MANIFEST, &self.described)?;
         if let Some(message) = &self.message {
             bag::write(folder, MESSAGE, message)?;
+        }
+        if let Some(authorities) = &self.authorities {
+            bag::write(folder, AUTHORITIES, authorities)?;
         }
         for (number, bytes) in self.entries.iter().enumerate() {
             let entry = Entry::decode(bytes).map_err(Fault::at(STATEMENTS))?;
@@ -150,11 +161,23 @@ impl Evidence {
                 false => None,
             },
             entries,
+            authorities: match files.contains_key(AUTHORITIES) {
+                true => Some(read(AUTHORITIES)?),
+                false => None,
+            },
         })
     }
 
-    /// Checks everything against everything, from the Board's keys up.
-    pub(crate) fn check(&self, root1: Option<&Digest>) -> Result<Checked, Fault> {
+    /// Checks everything against everything, from the Board's keys up. `authorities`: whom time
+    /// stamps must lead to; without them, each shows who signed it and no more.
+    pub(crate) fn check(
+        &self,
+        root1: Option<&Digest>,
+        authorities: Option<&Authorities>,
+    ) -> Result<Checked, Fault> {
+        if let Some(pem) = &self.authorities {
+            Authorities::from_pem(pem).map_err(Fault::at(AUTHORITIES))?;
+        }
         let ledger = ledger(&self.ledger, root1)?;
         let (people, channels) = names(&self.profiles, &ledger)?;
         let described = Described::decode(&self.described).map_err(Fault::at(MANIFEST))?;
@@ -163,6 +186,7 @@ impl Evidence {
             None => None,
         };
         let (record, channel) = self.record(&ledger, &described, message.as_ref())?;
+        let stamps = stamps(&record, authorities)?;
         let profile = ledger
             .channel(channel)
             .and_then(|channel| channel.current());
@@ -172,6 +196,7 @@ impl Evidence {
             described,
             manifest: message.map(|(_, manifest)| manifest),
             record,
+            stamps,
             people,
             channel,
         })
@@ -213,9 +238,6 @@ impl Evidence {
             },
         });
         for (path, entry, _) in entries {
-            if entry.tokens().next().is_some() {
-                return Err(Fault::new(path, CustodyError::Token));
-            }
             match record.add(entry, ledger) {
                 Ok(Added::New) => {}
                 Ok(Added::Known) => return Err(Fault::new(path, "is there twice")),
@@ -224,6 +246,24 @@ impl Evidence {
         }
         Ok((record, channel))
     }
+}
+
+/// What every statement's tokens prove; one that does not hold is a fault.
+fn stamps(
+    record: &Record,
+    authorities: Option<&Authorities>,
+) -> Result<BTreeMap<Digest, Vec<Stamp>>, Fault> {
+    let mut all = BTreeMap::new();
+    for (number, (entry, said)) in record.entries().enumerate() {
+        let stamps = entry.stamps(authorities).map_err(|error| {
+            let path = statement_path(number, said.act);
+            Fault::new(path, CustodyError::from(error))
+        })?;
+        if !stamps.is_empty() {
+            all.insert(entry.id(), stamps);
+        }
+    }
+    Ok(all)
 }
 
 /// Where the n-th statement lies.

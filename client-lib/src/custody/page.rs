@@ -29,6 +29,13 @@ Board's ledger, names fit the ledger's hashes. The server's time is its signed w
 the statement by then and held sealed bytes with this root; it could read neither.</p>\n\
 </body>\n</html>\n";
 
+const STAMPS: &str = "<h2>Time stamps (RFC 3161)</h2>\n\
+<p>Each is signed by the key of the certificate named. Whether that is a time-stamping service's is \
+told by <code>plenary verify FOLDER --tsa-ca FILE</code>, with the certificate of an authority that you \
+trust.</p>\n<table>\n\
+<tr><th>By the service's clock</th><th>Signer</th><th>Number</th><th>SHA-256 of its certificate</th>\
+<th>Statement</th></tr>\n";
+
 /// In every page, with the version of how it is drawn.
 const VERSION_MARK: &str = "<meta name=\"generator\" content=\"plenary page ";
 const VERSION: &str = "1";
@@ -92,6 +99,7 @@ pub(crate) fn render(checked: &Checked) -> String {
         html.push_str(&row(said, checked.people.get(&said.member)));
     }
     html.push_str("</table>\n");
+    html.push_str(&stamps(&found.statements));
     if !found.missing.is_empty() {
         html.push_str(
             "<p><strong>Not whole: others refer to statements that are not here:</strong>",
@@ -123,6 +131,28 @@ fn row(said: &Said, profile: Option<&MemberProfile>) -> String {
         said.device,
         said.id
     )
+}
+
+/// Time stamps, if there are any. Not whether they lead to an authority: that is the reader's.
+fn stamps(statements: &[Said]) -> String {
+    let rows = statements.iter().flat_map(|said| {
+        said.stamps.iter().map(|stamp| {
+            format!(
+                "<tr><td>{}</td><td><bdi>{}</bdi></td><td><code>{}</code></td><td><code>{}</code></td>\
+                 <td><code>{}</code></td></tr>\n",
+                utc::moment(stamp.time),
+                escape(&stamp.signer),
+                escape(&stamp.serial),
+                stamp.certificate,
+                said.id
+            )
+        })
+    });
+    let rows: String = rows.collect();
+    match rows.is_empty() {
+        true => rows,
+        false => format!("{STAMPS}{rows}</table>\n"),
+    }
 }
 
 fn yes(is: bool) -> String {

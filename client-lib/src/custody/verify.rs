@@ -2,12 +2,12 @@
 
 use std::{fs, fs::File, path::Path};
 
-use plenary_certs::custody::Act;
+use plenary_certs::custody::{Act, Authorities, Stamp};
 use plenary_proto::ids::{DeviceId, Digest, ItemId, MemberId, NetworkId, UnixMillis};
 
 use super::{
     Fault, bag,
-    evidence::{Checked, Evidence, LEDGER, MANIFEST, MESSAGE, PROFILES, STATEMENTS},
+    evidence::{AUTHORITIES, Checked, Evidence, LEDGER, MANIFEST, MESSAGE, PROFILES, STATEMENTS},
     page,
 };
 use crate::files::{Described, name, sample_name};
@@ -63,6 +63,8 @@ pub struct Said {
     pub time: UnixMillis,
     /// By the server's, if it countersigned.
     pub server_time: Option<UnixMillis>,
+    /// By time-stamping services, if it was stamped.
+    pub stamps: Vec<Stamp>,
     /// Names it.
     pub id: Digest,
 }
@@ -73,17 +75,30 @@ pub fn is_bundle(path: &Path) -> bool {
 }
 
 /// Checks a bundle, whole. `root1`: the hash that the network's Board published; without it, compare
-/// [`Verdict::root1`] by hand.
+/// [`Verdict::root1`] by hand. `authorities`: whom the reader trusts to tell the time; every time
+/// stamp must lead to one of them then, and without them none is [`Stamp::backed`].
 ///
 /// # Errors
 /// The first thing that is wrong.
-pub fn verify(folder: &Path, root1: Option<&Digest>) -> Result<Verdict, Fault> {
+pub fn verify(
+    folder: &Path,
+    root1: Option<&Digest>,
+    authorities: Option<&Authorities>,
+) -> Result<Verdict, Fault> {
     let files = bag::check(folder)?;
-    let checked = Evidence::read(folder, &files)?.check(root1)?;
+    let checked = Evidence::read(folder, &files)?.check(root1, authorities)?;
     let original = format!("{ORIGINAL}/{}", original_name(&checked.described));
     let there = files.contains_key(&original);
     let stranger = files.keys().find(|path| {
-        let known = [LEDGER, PROFILES, MANIFEST, MESSAGE, PAGE, original.as_str()];
+        let known = [
+            LEDGER,
+            PROFILES,
+            MANIFEST,
+            MESSAGE,
+            AUTHORITIES,
+            PAGE,
+            original.as_str(),
+        ];
         !known.contains(&path.as_str()) && !path.starts_with(&format!("{STATEMENTS}/"))
     });
     if let Some(stranger) = stranger {
@@ -120,7 +135,7 @@ pub fn verify(folder: &Path, root1: Option<&Digest>) -> Result<Verdict, Fault> {
 /// Completes a folder in which the original lies: evidence, page, checksums.
 pub(crate) fn finish(folder: &Path, evidence: &Evidence, made: UnixMillis) -> Result<(), Fault> {
     // Nobody is handed what does not hold.
-    let checked = evidence.check(None)?;
+    let checked = evidence.check(None, None)?;
     fs::create_dir_all(folder.join(bag::DATA)).map_err(Fault::at(bag::DATA))?;
     evidence.write(folder)?;
     bag::write(folder, PAGE, page::render(&checked).as_bytes())?;
@@ -156,6 +171,7 @@ pub(super) fn verdict(checked: &Checked) -> Verdict {
             device: said.device,
             time: said.time,
             server_time: entry.countersignature().map(|word| word.time),
+            stamps: checked.stamps.get(&entry.id()).cloned().unwrap_or_default(),
             id: entry.id(),
         })
     };

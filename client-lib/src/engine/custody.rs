@@ -4,6 +4,7 @@
 //! ```text
 //! record() --signed, on disk--> waits --Countersign--> server
 //!                                 |<-- time, signature (or none: the item is gone)
+//!                                 |<-- token of a time-stamping service, if one is set (`stamping`)
 //!                                 +--> outbox, a message of a kind of its own
 //! a colleague's message --checked against ledger, manifest, earlier statements--> kept
 //! ```
@@ -112,6 +113,10 @@ impl Engine {
 
     /// Asks the server's word on what waits in a channel.
     pub(super) fn custody_step(&mut self, now: UnixMillis, id: ChannelId) -> Result<(), Error> {
+        self.stamping_step(now, id)?;
+        if self.stamping.waits(id) {
+            return Ok(());
+        }
         let ready = self.channels.get(&id).is_some_and(|channel| {
             self.online && channel.row.standing == In::In && channel.countersign_at <= now
         });
@@ -162,7 +167,7 @@ impl Engine {
                     Code::RateLimited | Code::Unavailable | Code::Unauthenticated | Code::Fenced
                 ) =>
             {
-                self.put_off_custody(id, now.plus(failure.retry_after_ms.unwrap_or(AGAIN_MS)));
+                self.custody_at(id, now.plus(failure.retry_after_ms.unwrap_or(AGAIN_MS)));
                 return Ok(());
             }
             // Gone: withdrawn or expired. The statement has its device's clock alone.
@@ -180,33 +185,27 @@ impl Engine {
         let mut rows = self.store.custody(id, item)?;
         rows.retain(|row| row.waits && statements.contains(&row.id));
         let mut entries = Vec::new();
-        for row in &mut rows {
+        for row in rows {
             let mut entry = Entry::decode(&row.entry)
                 .map_err(|error| Error::new(ErrorKind::Store, error.to_string()))?;
             let word = statements.iter().position(|id| *id == row.id);
             if let Some(word) = word.and_then(|at| words.get(at)) {
                 entry = entry.countersigned(*word);
             }
-            row.entry = entry.encode();
-            row.waits = false;
             entries.push(entry);
         }
-        if entries.is_empty() {
-            return Ok(());
+        match entries.is_empty() {
+            true => Ok(()),
+            false => self.stamp_or_tell(now, (id, item), entries),
         }
-        let content = self.custody_content(&entries)?;
-        let sent = self.send_with(now, id, &content, |store| {
-            rows.iter().try_for_each(|row| store.put_custody(row))
-        });
-        if let Err(error) = sent {
-            tracing::warn!(%error, "statements of custody wait");
-            self.put_off_custody(id, now.plus(AGAIN_MS));
-            return Ok(());
-        }
-        self.custody_step(now, id)
     }
 
-    fn put_off_custody(&mut self, id: ChannelId, until: UnixMillis) {
+    /// Asks again later.
+    pub(super) fn put_off_custody(&mut self, now: UnixMillis, id: ChannelId) {
+        self.custody_at(id, now.plus(AGAIN_MS));
+    }
+
+    fn custody_at(&mut self, id: ChannelId, until: UnixMillis) {
         if let Some(channel) = self.channels.get_mut(&id) {
             channel.countersign_at = until;
         }
@@ -248,7 +247,7 @@ impl Engine {
         Ok(Vec::new())
     }
 
-    fn custody_content(&self, entries: &[Entry]) -> Result<Vec<u8>, Error> {
+    pub(super) fn custody_content(&self, entries: &[Entry]) -> Result<Vec<u8>, Error> {
         let mut salt = Salt([0; 16]);
         self.fill(&mut salt.0)?;
         Draft::custody(encode_entries(entries))
@@ -362,6 +361,14 @@ impl Engine {
                     continue;
                 }
                 Err(error) => return Err(error),
+            };
+            let entry = match entry.stamps(None) {
+                Ok(_) => entry,
+                Err(error) => {
+                    let what = format!("a time stamp by {sender:?} is left out: {error}");
+                    step.alarms.push((AlarmKind::Custody, what));
+                    entry.unstamped()
+                }
             };
             match self.ledger.read(|ledger| record.add(entry.clone(), ledger)) {
                 Ok(Added::Known) => {}

@@ -40,6 +40,7 @@ mod roster;
 mod rotation;
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) mod staged;
+mod stamping;
 mod sync;
 mod taking;
 mod tracing;
@@ -85,6 +86,7 @@ pub use clock::ClockTrouble;
 pub use devices::{DeviceChange, DeviceNews};
 pub use misuse::Aside;
 pub use recovery::Recovery;
+pub(crate) use stamping::{SERVICE, ToStamp};
 
 /// A statement comes before the profile it names: after so long, ask again.
 const NAMES_AGAIN_MS: u64 = 3_000;
@@ -164,6 +166,17 @@ pub enum Event {
         device: DeviceId,
         /// What.
         act: Act,
+    },
+    /// Statements of custody wait for the time-stamping service that this profile names.
+    Stamping(ChannelId),
+    /// Statements of custody went out without a time stamp.
+    NotStamped {
+        /// Where the item was handed over.
+        channel: ChannelId,
+        /// The item.
+        item: ItemId,
+        /// Why.
+        reason: String,
     },
     /// A request for admission waits for the Board.
     AdmissionRequest,
@@ -330,6 +343,7 @@ pub(crate) struct Engine {
     beat: heartbeat::Beat,
     disputes: misuse::Disputes,
     recoveries: recovery::Recoveries,
+    stamping: stamping::Stamping,
     clocks: clock::Clocks,
     channels: BTreeMap<ChannelId, Channel>,
     online: bool,
@@ -376,6 +390,7 @@ impl Engine {
         let beat = heartbeat::Beat::load(&store)?;
         let disputes = misuse::Disputes::load(&store, identity.root1())?;
         let recoveries = recovery::Recoveries::load(&store)?;
+        let stamping = stamping::Stamping::load(&store)?;
         let mut engine = Self {
             store,
             identity,
@@ -388,6 +403,7 @@ impl Engine {
             beat,
             disputes,
             recoveries,
+            stamping,
             clocks: clock::Clocks::default(),
             channels,
             online: false,

@@ -13,7 +13,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -75,6 +75,20 @@ enum Input {
 /// The handle on engine and connection. Dropping the last clone ends both, and waits for it.
 #[derive(Clone)]
 pub(crate) struct Driver(Arc<Inner>);
+
+/// The handle, without keeping engine and connection going.
+pub(crate) struct WeakDriver(Weak<Inner>);
+
+impl WeakDriver {
+    /// As [`Driver::run`], if anybody else still holds the handle.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Engine, UnixMillis) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let driver = self.0.upgrade().map(Driver).ok_or_else(closed)?;
+        driver.run(work).await
+    }
+}
 
 struct Inner {
     inputs: mpsc::Sender<Input>,
@@ -190,6 +204,11 @@ impl Driver {
         let (done, result) = oneshot::channel();
         self.input(Input::Call(request, done)).await?;
         result.await.map_err(|_| self.ended())?
+    }
+
+    /// See [`WeakDriver`].
+    pub(crate) fn downgrade(&self) -> WeakDriver {
+        WeakDriver(Arc::downgrade(&self.0))
     }
 
     /// Events from now on.

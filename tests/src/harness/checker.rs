@@ -22,7 +22,7 @@ pub fn check(arguments: &[String]) -> ExitCode {
         eprintln!("{root1}: no hash");
         return ExitCode::from(2);
     };
-    match verify(Path::new(folder), Some(&root1)) {
+    match verify(Path::new(folder), Some(&root1), None) {
         Ok(found) => {
             println!("{} {}", found.statements.len(), found.sha256);
             ExitCode::SUCCESS

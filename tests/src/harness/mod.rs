@@ -6,6 +6,7 @@
 //!                              Watch: every event with its moment
 //! ```
 
+mod authority;
 mod carrier;
 mod checker;
 mod digest;
@@ -17,6 +18,7 @@ mod stranger;
 mod talker;
 mod watch;
 
+pub use authority::TimeAuthority;
 pub use carrier::{CARRY, Carrier, Peak, Said, carry};
 pub use checker::{CHECK, check, checked};
 pub use digest::{Sha256, sha256_of};

@@ -1,13 +1,13 @@
 //! What the end-to-end tests share: a server, a network on it, members in a channel.
 
-use std::path::Path;
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 use plenary_client::{
-    Client, Message,
+    Act, Client, Message, SendFile,
     ids::{ChannelId, Seq},
 };
-use plenary_tests::harness::{Member, Network, Newcomer, Server, enter, person};
+use plenary_tests::harness::{Member, Network, Newcomer, PATIENCE, Server, enter, person};
 use tempfile::TempDir;
 
 /// Runs the server.
@@ -79,7 +79,7 @@ pub async fn read(client: &Client, channel: ChannelId, through: Seq) -> Result<V
             events.next().await.context("the client was closed")?;
         }
     };
-    tokio::time::timeout(plenary_tests::harness::PATIENCE, wait)
+    tokio::time::timeout(PATIENCE, wait)
         .await
         .with_context(|| format!("{client:?} does not read up to {through:?}"))??;
     let mut messages = Vec::new();
@@ -98,4 +98,52 @@ pub async fn read(client: &Client, channel: ChannelId, through: Seq) -> Result<V
 #[allow(dead_code, reason = "no test file uses all of it")]
 pub fn texts(messages: &[Message]) -> Vec<&str> {
     messages.iter().filter_map(Message::text).collect()
+}
+
+/// A file, put in a folder of the room and handed over by the founder; the others have read of it.
+#[allow(dead_code, reason = "no test file uses all of it")]
+pub async fn hand_over(room: &Room, name: &str, data: &[u8], malware: bool) -> Result<Seq> {
+    let path = room.home.path().join(name);
+    fs::write(&path, data)?;
+    let mut file = SendFile::new(&path).media_type("text/plain");
+    if malware {
+        file = file.malware();
+    }
+    let client = room.client(0)?;
+    let sent = client.send_file(room.channel, file).await?.finish().await?;
+    let seq = tokio::time::timeout(PATIENCE, sent.delivered()).await??;
+    for who in 0..room.members.len() {
+        room.read(who, seq).await?;
+    }
+    Ok(seq)
+}
+
+#[allow(dead_code, reason = "no test file uses all of it")]
+pub async fn message(room: &Room, who: usize, seq: Seq) -> Result<Message> {
+    let client = room.client(who)?;
+    let found = client.messages(room.channel, Seq(seq.0 - 1), 1).await?;
+    found.into_iter().next().context("the message is not here")
+}
+
+/// Waits until somebody has so many statements about an item.
+#[allow(dead_code, reason = "no test file uses all of it")]
+pub async fn heard(client: &Client, message: &Message, statements: usize) -> Result<Vec<Act>> {
+    let mut events = client.events();
+    let wait = async {
+        loop {
+            let record = client.custody(message).await?;
+            if record.statements.len() >= statements {
+                assert!(
+                    record
+                        .statements
+                        .iter()
+                        .all(|one| one.server_time.is_some())
+                );
+                assert_eq!(record.missing, 0);
+                return Ok(record.statements.iter().map(|one| one.act).collect());
+            }
+            let _ = tokio::time::timeout(Duration::from_millis(200), events.next()).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await?
 }

@@ -1,6 +1,7 @@
 //! Custody against replays, forks, foreign hands and flipped bits.
 
 mod record;
+mod stamps;
 mod vectors;
 
 use plenary_proto::ids::{Digest, ItemId, UnixMillis};

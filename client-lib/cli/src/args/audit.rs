@@ -44,6 +44,8 @@ Examples:
 Needs no network and, with --root1, no profile: whoever holds the file and the hash of the network's
 ROOT 1 (`plenary status` shows it to members) can check it. Of a bundle everything is checked, the
 checksums, every signature, the file itself; without --root1 the hash to be compared is printed.
+A bundle may hold the authorities that its exporter trusts to tell the time, data/authorities.pem:
+compare it with what the authority publishes before you name it with --tsa-ca.
 Ends with 7 and the first thing that is wrong.")]
 pub(crate) struct VerifyArgs {
     /// The proof file, or the bundle's folder.
@@ -52,4 +54,8 @@ pub(crate) struct VerifyArgs {
     /// the profile's.
     #[arg(long, value_name = "HASH")]
     pub(crate) root1: Option<Digest>,
+    /// Of a bundle: certificates (PEM) of authorities that you trust to tell the time. Every time
+    /// stamp must lead to one of them; without this, none is checked against an authority.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tsa_ca: Option<PathBuf>,
 }

@@ -85,6 +85,34 @@ pub(crate) enum CustodyCommand {
     /// Remove this device's copies of a file, and record that.
     #[command(after_help = CUSTODY_EXAMPLES)]
     Delete(CustodyDeleteArgs),
+    /// Have what this profile states stamped by a time-stamping service; or show by which.
+    #[command(name = "time-stamps", after_help = STAMPS_EXAMPLES)]
+    TimeStamps(TimeStampsArgs),
+}
+
+const STAMPS_EXAMPLES: &str = "\
+Examples:
+  plenary custody time-stamps --service http://tsa.example/tsr --ca authority.pem
+  plenary custody time-stamps
+  plenary custody time-stamps --off
+  plenary verify evidence-42 --root1 HASH --tsa-ca authority.pem
+
+The service (RFC 3161) is asked from this machine, not through the server, once for each statement; it
+learns a digest that tells nothing, and this machine's address. If it cannot be reached the statement
+goes out without a stamp, and that is said. Give the authority's certificate: with it, a token that
+leads elsewhere is not taken, and bundles carry it.";
+
+#[derive(Debug, Args)]
+pub(crate) struct TimeStampsArgs {
+    /// Its address, http:// or https:// (checked against this system's certificates).
+    #[arg(long, value_name = "URL")]
+    pub(crate) service: Option<String>,
+    /// Certificates (PEM) of the authorities that vouch for it.
+    #[arg(long, value_name = "FILE", requires = "service")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Ask none any more.
+    #[arg(long, conflicts_with = "service")]
+    pub(crate) off: bool,
 }
 
 const EXPORT_EXAMPLES: &str = "\

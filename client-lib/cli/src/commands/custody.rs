@@ -29,6 +29,7 @@ pub(super) async fn run(context: &Context, command: CustodyCommand) -> Result<()
         CustodyCommand::Show(args) => show(context, &args).await,
         CustodyCommand::Export(args) => export(context, args).await,
         CustodyCommand::Delete(args) => delete(context, args).await,
+        CustodyCommand::TimeStamps(args) => super::stamps::run(context, args).await,
     }
 }
 
@@ -140,8 +141,9 @@ async fn export(context: &Context, args: CustodyExportArgs) -> Result<(), Failur
 /// Checks a bundle: needs no profile and no network.
 pub(super) async fn verify(context: &Context, args: &VerifyArgs) -> Result<(), Failure> {
     let (folder, root1) = (args.file.clone(), args.root1);
+    let authorities = super::stamps::authorities(args.tsa_ca.as_deref())?;
     let checked = tokio::task::spawn_blocking(move || {
-        plenary_client::custody::verify(&folder, root1.as_ref())
+        plenary_client::custody::verify(&folder, root1.as_ref(), authorities.as_ref())
     });
     let found = match checked.await {
         Ok(Ok(found)) => found,
@@ -158,6 +160,9 @@ pub(super) async fn verify(context: &Context, args: &VerifyArgs) -> Result<(), F
             "All of it rests on ROOT 1: compare {} with what the network's Board publishes.",
             found.root1
         ));
+    }
+    if let Some(what) = super::stamps::unbacked(&found) {
+        context.out.note(&what);
     }
     if !found.page {
         context
@@ -206,11 +211,13 @@ fn said_line(line: Line, said: &Said) -> Line {
         Some(time) => format!("server {}", time::local(time)),
         None => "not countersigned".to_owned(),
     };
-    line.add(Style::Dim, &time::local(said.time))
+    let line = line
+        .add(Style::Dim, &time::local(said.time))
         .plain("  ")
         .column(Style::Bold, said.act.word(), 9)
         .column(Style::Plain, &name, 20)
-        .add(Style::Dim, &server)
+        .add(Style::Dim, &server);
+    super::stamps::shown(line, said)
 }
 
 fn verdict_json(found: &Verdict, pinned: bool) -> Value {
@@ -225,6 +232,7 @@ fn verdict_json(found: &Verdict, pinned: bool) -> Value {
                 "device": said.device.to_string(),
                 "time": time::rfc3339(said.time),
                 "server_time": said.server_time.map(time::rfc3339),
+                "time_stamps": super::stamps::json(said),
                 "id": said.id.to_string(),
             })
         })
@@ -430,12 +438,17 @@ fn stated_line(line: Line, stated: &Stated) -> Line {
         Some(time) => format!("server {}", time::local(time)),
         None => "not countersigned".to_owned(),
     };
+    let stamped = stated
+        .stamp_time
+        .map(|time| format!("  stamped {}", time::local(time)));
+    let stamped = stamped.unwrap_or_default();
     line.add(Style::Dim, &time::local(stated.time))
         .plain("  ")
         .column(Style::Bold, stated.act.word(), 9)
         .column(Style::Plain, &name, 20)
         .column(Style::Dim, &format!("device {}", short(&stated.device)), 15)
         .add(Style::Dim, &server)
+        .add(Style::Dim, &stamped)
 }
 
 fn stated_json(item: ItemId, stated: &Stated) -> Value {
@@ -447,6 +460,7 @@ fn stated_json(item: ItemId, stated: &Stated) -> Value {
         "device": stated.device.to_string(),
         "time": time::rfc3339(stated.time),
         "server_time": stated.server_time.map(time::rfc3339),
+        "stamp_time": stated.stamp_time.map(time::rfc3339),
         "id": stated.id.to_string(),
     })
 }

@@ -21,6 +21,7 @@ mod people;
 mod requests;
 mod send;
 mod show;
+mod stamps;
 pub(crate) mod status;
 mod tail;
 mod talk;

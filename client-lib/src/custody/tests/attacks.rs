@@ -50,13 +50,13 @@ fn a_flipped_byte_anywhere_is_named() {
         let path = bag.path().join(&file);
         for at in (0..fs::metadata(&path).unwrap().len() as usize).step_by(step) {
             let whole = flip(&path, at);
-            let fault = verify(bag.path(), Some(&fixture.root1)).unwrap_err();
+            let fault = verify(bag.path(), Some(&fixture.root1), None).unwrap_err();
             let told = fault.to_string();
             assert!(told.contains(&file), "{file} at {at}: {told}");
             fs::write(&path, whole).unwrap();
         }
     }
-    verify(bag.path(), None).unwrap();
+    verify(bag.path(), None, None).unwrap();
 }
 
 /// The same by somebody who makes the checksums fit: signatures, hashes and the drawing tell.
@@ -72,7 +72,7 @@ fn a_flipped_byte_is_named_also_where_the_checksums_fit() {
             for at in (0..fs::metadata(&path).unwrap().len() as usize).step_by(step) {
                 let whole = flip(&path, at);
                 close_again(bag.path());
-                let refused = verify(bag.path(), Some(&fixture.root1));
+                let refused = verify(bag.path(), Some(&fixture.root1), None);
                 // The page's version, if it was that, is told.
                 let told = refused.map_or(true, |found| !found.page);
                 assert!(told, "{file} at {at} of {with}");
@@ -91,11 +91,11 @@ fn a_file_more_or_less_is_named() {
         let path = root.join(&file);
         let whole = fs::read(&path).unwrap();
         fs::remove_file(&path).unwrap();
-        let fault = verify(root, None).unwrap_err();
+        let fault = verify(root, None, None).unwrap_err();
         assert!(fault.to_string().contains(&file), "{file}: {fault}");
         if file.starts_with("data/") {
             close_again(root);
-            let fault = verify(root, None).unwrap_err();
+            let fault = verify(root, None, None).unwrap_err();
             // A later statement slips into the gap, or refers to what is gone.
             assert!(
                 fault.to_string().contains(&file) || file.contains("statements"),
@@ -112,11 +112,11 @@ fn a_file_more_or_less_is_named() {
         "data/statements/more",
     ] {
         fs::write(root.join(more), "x").unwrap();
-        let fault = verify(root, None).unwrap_err();
+        let fault = verify(root, None, None).unwrap_err();
         assert_eq!(fault.place, more);
         if more.starts_with("data/") {
             close_again(root);
-            assert_eq!(verify(root, None).unwrap_err().place, more);
+            assert_eq!(verify(root, None, None).unwrap_err().place, more);
         }
         fs::remove_file(root.join(more)).unwrap();
         close_again(root);
@@ -124,12 +124,15 @@ fn a_file_more_or_less_is_named() {
     #[cfg(unix)]
     {
         std::os::unix::fs::symlink("/etc/hostname", root.join("data/link")).unwrap();
-        assert_eq!(verify(root, None).unwrap_err().place, "data/link");
+        assert_eq!(verify(root, None, None).unwrap_err().place, "data/link");
         fs::remove_file(root.join("data/link")).unwrap();
     }
-    verify(root, None).unwrap();
+    verify(root, None, None).unwrap();
     let nowhere = tempfile::tempdir().unwrap();
-    assert_eq!(verify(nowhere.path(), None).unwrap_err().place, "bagit.txt");
+    assert_eq!(
+        verify(nowhere.path(), None, None).unwrap_err().place,
+        "bagit.txt"
+    );
 }
 
 /// A bundle with other statements than were made, everything else done right.
@@ -149,7 +152,7 @@ fn with_entries(fixture: &Fixture, entries: Vec<Entry>) -> Result<TempDir, Fault
     }
     super::super::Evidence::of(&parts).write(folder)?;
     close_again(folder);
-    verify(folder, Some(&fixture.root1)).map(|_| good)
+    verify(folder, Some(&fixture.root1), None).map(|_| good)
 }
 
 #[test]
@@ -209,7 +212,7 @@ fn replayed_and_foreign_statements_are_refused_by_name() {
     // A token that nobody checks proves nothing.
     let stamped = vec![good[0].clone().stamped(vec![1, 2, 3])];
     let fault = with_entries(&fixture, stamped).map(drop).unwrap_err();
-    assert!(fault.what.contains("token"), "{fault}");
+    assert!(fault.what.contains("time stamp"), "{fault}");
 }
 
 #[test]
@@ -217,13 +220,17 @@ fn what_was_left_out_is_told_where_anybody_names_it() {
     let fixture = Fixture::new();
     let mut parts = fixture.parts(true);
     let lost = parts.entries.remove(0);
-    let checked = super::super::Evidence::of(&parts).check(None).unwrap();
+    let checked = super::super::Evidence::of(&parts)
+        .check(None, None)
+        .unwrap();
     let found = super::super::verify::verdict(&checked);
     assert_eq!(found.missing, [lost.id()]);
     assert!(super::super::page::render(&checked).contains("Not whole"));
     // Without the message, somebody must say that they deposited it.
     parts.message = None;
-    let fault = super::super::Evidence::of(&parts).check(None).map(drop);
+    let fault = super::super::Evidence::of(&parts)
+        .check(None, None)
+        .map(drop);
     assert!(fault.unwrap_err().what.contains("deposited"));
 }
 
@@ -240,7 +247,7 @@ fn another_file_of_the_same_size_is_not_the_original() {
     ] {
         fs::write(&path, forged).unwrap();
         close_again(bag.path());
-        let fault = verify(bag.path(), None).unwrap_err();
+        let fault = verify(bag.path(), None, None).unwrap_err();
         assert_eq!(fault.place, "data/original/re%port.txt");
     }
 }
@@ -254,7 +261,7 @@ fn the_page_cannot_say_anything_else() {
     fs::write(&path, page.replace(Act::Verified.word(), "never seen")).unwrap();
     close_again(bag.path());
     assert_eq!(
-        verify(bag.path(), None).unwrap_err().place,
+        verify(bag.path(), None, None).unwrap_err().place,
         "data/record.html"
     );
 }

@@ -144,6 +144,7 @@ impl Fixture {
             described: self.manifest.describe(),
             message: with.then(|| self.message.clone()),
             entries: self.entries(),
+            authorities: None,
         }
     }
 

@@ -15,8 +15,8 @@ fn a_bundle_proves_file_people_and_order_to_a_stranger() {
     let fixture = Fixture::new();
     let bag = fixture.bundle(true);
     assert!(is_bundle(bag.path()));
-    let found = verify(bag.path(), Some(&fixture.root1)).unwrap();
-    assert_eq!(verify(bag.path(), None).unwrap(), found);
+    let found = verify(bag.path(), Some(&fixture.root1), None).unwrap();
+    assert_eq!(verify(bag.path(), None, None).unwrap(), found);
     assert_eq!(found.root1, fixture.root1);
     assert_eq!(
         (found.name.as_str(), found.size),
@@ -52,7 +52,7 @@ fn another_root_1_is_another_network() {
     let bag = fixture.bundle(true);
     let mut other = fixture.root1;
     other.0[0] ^= 1;
-    let fault = verify(bag.path(), Some(&other)).unwrap_err();
+    let fault = verify(bag.path(), Some(&other), None).unwrap_err();
     assert_eq!(fault.place, "data/ledger.cbor");
     assert!(fault.what.contains("another network"), "{fault}");
 }
@@ -61,7 +61,7 @@ fn another_root_1_is_another_network() {
 fn without_the_original_nothing_of_it_is_there() {
     let fixture = Fixture::new();
     let bag = fixture.bundle(false);
-    let found = verify(bag.path(), Some(&fixture.root1)).unwrap();
+    let found = verify(bag.path(), Some(&fixture.root1), None).unwrap();
     assert!(!found.original);
     assert_eq!(found.sha256, *fixture.manifest.sha256());
     assert_eq!(found.statements.len(), 4);
@@ -99,7 +99,7 @@ fn the_page_says_it_and_nobody_s_name_is_markup() {
 fn a_sample_is_called_by_its_hash() {
     let fixture = Fixture::malware();
     let bag = fixture.bundle(true);
-    verify(bag.path(), None).unwrap();
+    verify(bag.path(), None, None).unwrap();
     let name = format!("data/original/{}.sample", fixture.manifest.sha256());
     assert_eq!(fs::read(bag.path().join(name)).unwrap(), DATA);
 }

@@ -55,7 +55,7 @@ fn plan() -> Plan {
     Plan::new("evidence.bin", "text/plain", DATA.len() as u64).unwrap()
 }
 
-fn say(world: &mut World, by: usize, channel: ChannelId, draft: Draft) {
+pub(super) fn say(world: &mut World, by: usize, channel: ChannelId, draft: Draft) {
     let salt = Salt(world.dice().bytes());
     let content = draft.into_content(salt).unwrap().encode().unwrap();
     let now = world.now;
@@ -67,7 +67,7 @@ fn say(world: &mut World, by: usize, channel: ChannelId, draft: Draft) {
 }
 
 /// Party 0 hands an item over in the first channel, where everybody is.
-fn handed_over(members: usize) -> (World, ChannelId, Manifest) {
+pub(super) fn handed_over(members: usize) -> (World, ChannelId, Manifest) {
     let mut world = connected(members);
     let channel = world.channels[0];
     world.enter_all(channel);
@@ -81,12 +81,17 @@ fn handed_over(members: usize) -> (World, ChannelId, Manifest) {
     (world, channel, manifest)
 }
 
-fn record(world: &World, who: usize, channel: ChannelId, item: ItemId) -> Record {
+pub(super) fn record(world: &World, who: usize, channel: ChannelId, item: ItemId) -> Record {
     world.parties[who].engine.custody(channel, item).unwrap()
 }
 
 /// Device, act, and whether the server countersigned, as somebody has them.
-fn told(world: &World, who: usize, channel: ChannelId, item: ItemId) -> Vec<(u8, Act, bool)> {
+pub(super) fn told(
+    world: &World,
+    who: usize,
+    channel: ChannelId,
+    item: ItemId,
+) -> Vec<(u8, Act, bool)> {
     record(world, who, channel, item)
         .entries()
         .map(|(entry, said)| {
@@ -96,13 +101,13 @@ fn told(world: &World, who: usize, channel: ChannelId, item: ItemId) -> Vec<(u8,
         .collect()
 }
 
-fn acts(world: &mut World, who: usize, channel: ChannelId, item: ItemId, acts: &[Act]) {
+pub(super) fn acts(world: &mut World, who: usize, channel: ChannelId, item: ItemId, acts: &[Act]) {
     let now = world.now;
     let engine = &mut world.parties[who].engine;
     engine.record(now, channel, item, acts).unwrap();
 }
 
-const RECEIVED: &[Act] = &[Act::Collected, Act::Verified];
+pub(super) const RECEIVED: &[Act] = &[Act::Collected, Act::Verified];
 
 #[test]
 fn everybody_hears_who_did_what_and_no_message_shows_it() {

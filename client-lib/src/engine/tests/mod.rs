@@ -12,6 +12,7 @@ mod recovery;
 mod revocations;
 mod roster;
 mod sending;
+mod stamping;
 mod views;
 
 use std::collections::HashMap;

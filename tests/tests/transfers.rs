@@ -144,7 +144,7 @@ impl World {
             carrier = back;
             let done = match said? {
                 Some(Said::Done(done)) => done,
-                Some(Said::Memory(..)) => continue,
+                Some(Said::Ready | Said::Cpu(_) | Said::Memory(..)) => continue,
                 Some(end) => {
                     last = Some(end);
                     continue;
@@ -279,7 +279,7 @@ async fn memory(sizes: &[u64]) -> Result<()> {
                 match said {
                     Said::Sent(sent) => seq = sent,
                     Said::Memory(idle, most) => client = Some(most.saturating_sub(idle)),
-                    Said::Done(_) | Said::Fetched(_) => {}
+                    Said::Ready | Said::Cpu(_) | Said::Done(_) | Said::Fetched(_) => {}
                 }
             }
             let client = client.context("the client does not tell")?;

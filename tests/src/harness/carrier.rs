@@ -25,14 +25,18 @@ pub const CARRY: &str = "carry";
 const STEP: Duration = Duration::from_millis(20);
 
 /// What a carrier says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Said {
+    /// It is connected and has read all; the transfer begins.
+    Ready,
     /// So many bytes are durable or verified.
     Done(u64),
     /// The file is handed over by this message.
     Sent(Seq),
     /// The file is there.
     Fetched(PathBuf),
+    /// Seconds of the processor that the transfer took.
+    Cpu(f64),
     /// Bytes of memory: idle, and at most since then.
     Memory(u64, u64),
 }
@@ -65,6 +69,8 @@ async fn run(arguments: &[String]) -> Result<()> {
     client.limit_rate(Some(rate.parse()?).filter(|rate| *rate > 0));
     client.caught_up(PATIENCE).await?;
     let idle = Peak::begin("self")?;
+    let before = cpu_of("self")?;
+    say("ready now")?;
     match rest {
         [way, file] if way == "up" => {
             let transfer = client.send_file(channel, SendFile::new(file)).await?;
@@ -81,6 +87,7 @@ async fn run(arguments: &[String]) -> Result<()> {
         }
         _ => bail!("neither up nor down"),
     }
+    say(&format!("cpu {}", cpu_of("self")? - before))?;
     let (idle, peak) = idle.end()?;
     say(&format!("memory {idle} {peak}"))?;
     client.close().await;
@@ -133,6 +140,22 @@ impl Peak {
     pub fn end(&self) -> Result<(u64, u64)> {
         Ok((self.idle, status(&self.process, "VmHWM:")?))
     }
+}
+
+/// Seconds that a process has had of the processor so far: this one (`self`) or one by its number.
+///
+/// # Errors
+/// Where the system does not tell.
+pub fn cpu_of(process: &str) -> Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name before may hold anything; user and system time are the 12th and 13th after it.
+    let (_, rest) = stat.rsplit_once(") ").context("the system does not tell")?;
+    let fields: Vec<_> = rest.split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at)?.parse::<u64>().ok();
+    let ticks = ticks(11)
+        .zip(ticks(12))
+        .context("the system does not tell")?;
+    Ok((ticks.0 + ticks.1) as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
 
 fn status(process: &str, field: &str) -> Result<u64> {
@@ -214,6 +237,8 @@ impl Carrier {
         }
         let (what, rest) = line.trim().split_once(' ').context("half a word")?;
         Ok(Some(match what {
+            "ready" => Said::Ready,
+            "cpu" => Said::Cpu(rest.parse()?),
             "done" => Said::Done(rest.parse()?),
             "sent" => Said::Sent(Seq(rest.parse()?)),
             "fetched" => Said::Fetched(rest.into()),

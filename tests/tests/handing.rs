@@ -146,3 +146,87 @@ async fn a_folder_comes_out_as_it_went_in_and_terms_are_kept() -> Result<()> {
     assert!(alice.uploads_begun().await?.is_empty());
     Ok(())
 }
+
+/// Until so many bytes are there.
+async fn under_way<T: Send + 'static>(transfer: &mut Transfer<T>, bytes: u64) -> Result<()> {
+    while transfer.progress().done < bytes {
+        let moved = tokio::time::timeout(PATIENCE, transfer.moved()).await?;
+        moved.context("it ended before it was stopped")?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_begun_is_listed_paused_gone_on_with_and_given_up_both_ways() -> Result<()> {
+    let room = Room::of(2).await?;
+    let (alice, bob) = (room.client(0)?, room.client(1)?);
+    let path = room.home.path().join("image.dd");
+    let bytes: Vec<u8> = (0..4 << 20).map(|n: u32| (n / 5 % 253) as u8).collect();
+    fs::write(&path, &bytes)?;
+    let slow = Some(2 << 20);
+
+    // Given up: the next one begins anew.
+    alice.limit_rate(slow);
+    let mut up = alice.send_file(room.channel, SendFile::new(&path)).await?;
+    under_way(&mut up, 1 << 20).await?;
+    drop(up);
+    let begun = alice.uploads_begun().await?;
+    assert_eq!(begun.len(), 1);
+    assert!(alice.usage().await?.used > 0);
+    alice.cancel_upload(begun[0].item).await?;
+    assert!(alice.uploads_begun().await?.is_empty());
+    assert_eq!(alice.usage().await?.used, 0);
+    let again = alice.cancel_upload(begun[0].item).await.unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::NotFound);
+
+    // Paused: nothing moves; then to its end.
+    let mut up = alice.send_file(room.channel, SendFile::new(&path)).await?;
+    under_way(&mut up, 1 << 20).await?;
+    up.pause();
+    while up.progress().state != plenary_client::TransferState::Paused {
+        tokio::time::timeout(PATIENCE, up.moved()).await?;
+    }
+    alice.limit_rate(None);
+    up.resume();
+    let seq = sent(&room, up).await?;
+    assert!(alice.uploads_begun().await?.is_empty());
+
+    let got = message(bob, room.channel, seq).await?;
+    let into = tempfile::tempdir()?;
+    for given_up in [true, false] {
+        bob.limit_rate(slow);
+        let mut down = bob.fetch(&got, into.path())?;
+        under_way(&mut down, 1 << 20).await?;
+        drop(down);
+        let begun = bob.downloads_begun().await?;
+        assert_eq!(begun.len(), 1);
+        assert_eq!((begun[0].seq, begun[0].size), (seq, 4 << 20));
+        assert!(begun[0].done >= 1 << 20 && begun[0].part.starts_with(into.path()));
+        if given_up {
+            // The thread that writes may be at its last chunk.
+            let cancel = async {
+                while let Err(error) = bob.cancel_download(begun[0].item).await {
+                    assert_eq!(error.kind(), ErrorKind::InUse, "{error}");
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(PATIENCE, cancel).await?;
+            assert_eq!(fs::read_dir(into.path())?.count(), 0);
+            assert!(bob.downloads_begun().await?.is_empty());
+        }
+    }
+    bob.limit_rate(None);
+    let fetch = async {
+        loop {
+            match bob.fetch(&got, into.path())?.finish().await {
+                Err(error) if error.kind() == ErrorKind::InUse => {}
+                other => return other,
+            }
+        }
+    };
+    let whole = tokio::time::timeout(PATIENCE, fetch).await??;
+    assert!(fs::read(whole)? == bytes);
+    assert!(bob.downloads_begun().await?.is_empty());
+    assert_eq!(fs::read_dir(into.path())?.count(), 1);
+    Ok(())
+}

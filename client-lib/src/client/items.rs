@@ -257,9 +257,10 @@ impl Client {
     ) -> Result<Transfer<PathBuf>, Error> {
         let manifest = handed_over(message)?;
         let total = manifest.size();
-        let channel = message.channel;
+        let (channel, message) = (message.channel, message.clone());
+        let place = self.place_of(&manifest, folder.into())?;
         let download = Download {
-            place: Place::Folder(self.place_of(&manifest, folder.into())?),
+            place: Place::Folder(place.clone()),
             manifest: manifest.clone(),
             channel,
         };
@@ -269,7 +270,10 @@ impl Client {
             total,
             move |meter| async move {
                 client.may_collect(channel, &manifest).await?;
-                let path = download.run(client.driver.clone(), meter).await?;
+                let begun = client.begin_download(&message, &manifest, &place).await?;
+                let path = download.run(client.driver.clone(), meter).await;
+                client.end_download(begun, path.is_ok()).await?;
+                let path = path?;
                 client.collected(channel, &manifest).await?;
                 client.told_collected(channel, &manifest).await;
                 path.ok_or_else(|| Error::new(ErrorKind::Io, "the file has no path"))

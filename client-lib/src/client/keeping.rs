@@ -1,18 +1,16 @@
 //! How long the server keeps items, who has them, and handing them on without a second upload.
 
-use std::path::PathBuf;
-
 use plenary_proto::{
     ids::{ChannelId, ItemId, MemberId, UnixMillis},
     reply::Reply,
     request::Request,
 };
 
-use super::{Client, Message, Outgoing, custody::handed_over, discuss::encode, items::journal};
+use super::{Client, Message, Outgoing, custody::handed_over, discuss::encode};
 use crate::{
     content::Draft,
     error::{Error, ErrorKind},
-    files::{Journal, Manifest},
+    files::Manifest,
 };
 
 /// What the server says of an item that it keeps.
@@ -29,20 +27,6 @@ pub struct Kept {
     pub wanted: u32,
     /// It goes when so many members have it; 0: no matter how many.
     pub collectors: u32,
-}
-
-/// An upload that was begun and not ended: [`Client::send_file`] goes on with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct UploadBegun {
-    /// The item it is to become.
-    pub item: ItemId,
-    /// Where it is handed over.
-    pub channel: ChannelId,
-    /// The file.
-    pub path: PathBuf,
-    /// Bytes of the file.
-    pub size: u64,
 }
 
 /// How much room a member's items take on the server, sealed.
@@ -117,42 +101,6 @@ impl Client {
             hold,
         };
         self.driver.call(keep).await.map(drop)
-    }
-
-    /// Uploads that were begun and not ended, by this process or one before.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Store`].
-    pub async fn uploads_begun(&self) -> Result<Vec<UploadBegun>, Error> {
-        let rows = self
-            .driver
-            .run(|engine, _| engine.store().uploads())
-            .await?;
-        let begun = rows.into_iter().map(|row| UploadBegun {
-            item: row.plan.item(),
-            channel: row.channel,
-            path: row.source,
-            size: row.plan.layout().size(),
-        });
-        Ok(begun.collect())
-    }
-
-    /// Gives an upload up that was begun and does not run now: its room on the server is free again.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::Io`] if its journal cannot be removed.
-    pub async fn cancel_upload(&self, item: ItemId) -> Result<(), Error> {
-        let rows = self
-            .driver
-            .run(|engine, _| engine.store().uploads())
-            .await?;
-        let row = rows.into_iter().find(|row| row.plan.item() == item);
-        let row = row.ok_or_else(|| Error::new(ErrorKind::NotFound, "no such upload was begun"))?;
-        self.give_back(row.channel, item).await;
-        Journal::remove(&journal(&self.uploads()?, &row.plan))?;
-        self.driver
-            .run(move |engine, _| engine.store().drop_upload(item))
-            .await
     }
 
     /// How much room this member's items take on the server, and how much they may.

@@ -2,6 +2,7 @@
 
 mod aside;
 mod audit;
+mod begun;
 mod board;
 mod clean_break;
 mod consumer;
@@ -32,6 +33,7 @@ use secrecy::SecretString;
 use tokio::sync::broadcast;
 
 pub use aside::Checked;
+pub use begun::{DownloadBegun, UploadBegun};
 pub use board::{
     BoardKeyFile, ChannelChange, Holder, NewBoard, NewChannel, PendingAdmission, PolicyChange,
     RequestFile, Requested, RootChange,
@@ -44,7 +46,7 @@ pub use discuss::{ChannelInfo, Message, Outgoing, Presence};
 pub use export::Original;
 pub use heartbeat::{Beat, HeartbeatKeyFile, HeartbeatMachine, Note};
 pub use items::SendFile;
-pub use keeping::{Kept, UploadBegun, Usage};
+pub use keeping::{Kept, Usage};
 pub use ledger::{Notice, Signatory};
 pub use link::{LinkCode, Linking, PendingLink};
 pub use people::{Audience, AudienceChange, MemberInfo};

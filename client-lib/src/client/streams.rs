@@ -213,8 +213,9 @@ impl Client {
         let archives = self.folder.join(UNPACKING);
         std::fs::create_dir_all(&archives)?;
         let (channel, total, client) = (message.channel, manifest.size(), self.clone());
+        let message = message.clone();
         let download = Download {
-            place: Place::Folder(archives),
+            place: Place::Folder(archives.clone()),
             manifest: manifest.clone(),
             channel,
         };
@@ -223,8 +224,12 @@ impl Client {
             total,
             move |meter| async move {
                 client.may_collect(channel, &manifest).await?;
-                let archive = download.run(client.driver.clone(), meter).await?;
-                let archive = archive.ok_or(ItemError::NoFreeName)?;
+                let begun = client
+                    .begin_download(&message, &manifest, &archives)
+                    .await?;
+                let archive = download.run(client.driver.clone(), meter).await;
+                client.end_download(begun, archive.is_ok()).await?;
+                let archive = archive?.ok_or(ItemError::NoFreeName)?;
                 let unpacked = blocking(move || {
                     let open = File::open(&archive)?;
                     let unpacked = folder::unpack(io::BufReader::new(open), &into, &name);

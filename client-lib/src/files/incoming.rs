@@ -19,6 +19,7 @@ use super::{
     checkpoint::Checkpoint,
     error::{io, lock},
     name,
+    remains::part_of,
 };
 
 /// Bytes of a journal record: hash of the sealed chunk, keyed hash.
@@ -175,7 +176,7 @@ impl Incoming {
     ) -> Result<Self, ItemError> {
         let item = manifest.item();
         let name = name::clean(manifest.name());
-        let part = folder.join(format!("{name}.{}.part", &item.to_string()[..16]));
+        let part = part_of(folder, manifest.name(), item);
         let options = private(options.read(true).write(true));
         let open = |path: &Path| {
             options
@@ -293,7 +294,7 @@ fn mark(key: &[u8; 32], index: u32, sealed: &Digest, data: &[u8]) -> [u8; 32] {
         .as_bytes()
 }
 
-fn journal_of(part: &Path) -> PathBuf {
+pub(super) fn journal_of(part: &Path) -> PathBuf {
     let mut name = part.as_os_str().to_owned();
     name.push(".journal");
     name.into()

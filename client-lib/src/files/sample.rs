@@ -17,6 +17,7 @@ use super::{
     ItemError, Manifest, Opener,
     error::{io, lock},
     incoming::{private, remove, settle, sync_folder},
+    remains::sealed_part_of,
 };
 
 /// Where the sealed copy of an item is, in a folder.
@@ -45,7 +46,7 @@ impl SealedIncoming {
     /// When the files cannot be used.
     pub fn resume(folder: &Path, manifest: &Manifest) -> Result<Self, ItemError> {
         let target = sealed_path(folder, manifest.item());
-        let part = target.with_extension("sealed.part");
+        let part = sealed_part_of(folder, manifest.item());
         // Fetched before: looked at again, and completed if it is not whole.
         match std::fs::rename(&target, &part) {
             Err(error) if error.kind() != ErrorKind::NotFound => {

@@ -9,6 +9,7 @@
 pub(crate) mod alarms;
 pub(crate) mod channels;
 pub(crate) mod custody;
+pub(crate) mod downloads;
 pub(crate) mod heads;
 pub(crate) mod identity;
 pub(crate) mod ledger;

@@ -51,11 +51,14 @@ pub(crate) struct KeptArgs {
 #[command(after_help = "\
 Examples:
   plenary transfers                          what was begun and not ended, and the room taken
-  plenary transfers --cancel 01f3a9c2        gives an upload up, and its room on the server back
+  plenary transfers --cancel 01f3a9c2        gives one up: an upload's room on the server, a
+                                             download's part on this disk
 
-The same `send-file` goes on with an upload, the same `get` with a download.")]
+Stopping `send-file` or `get` (Ctrl-C) pauses it, and the same command goes on, in a folder from the
+part that lies there. What came from standard input, and a folder sent as one item, begins anew: it is
+packed before it is sent, under a key that nobody keeps, and is not listed here.")]
 pub(crate) struct TransfersArgs {
-    /// Give up the upload whose item begins so.
+    /// Give up the upload or download whose item begins so.
     #[arg(long, value_name = "ITEM")]
     pub(crate) cancel: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! Files handed on, kept on the server, begun and not ended.
 
 use indicatif::HumanBytes;
-use plenary_client::Kept;
+use plenary_client::{Client, DownloadBegun, Kept, UploadBegun};
 use serde_json::json;
 
 use super::{
@@ -103,29 +103,21 @@ pub(super) async fn transfers(context: &Context, args: &TransfersArgs) -> Result
     };
     let session = context.session(need).await?;
     let client = &session.client;
-    let begun = client.uploads_begun().await?;
+    let (up, down) = (
+        client.uploads_begun().await?,
+        client.downloads_begun().await?,
+    );
     if let Some(which) = &args.cancel {
-        let mut of = begun
-            .iter()
-            .filter(|upload| upload.item.to_string().starts_with(which.as_str()));
-        let (Some(upload), None) = (of.next(), of.next()) else {
-            return Err(Failure::not_found(format!(
-                "no upload, or several, begin with {which}"
-            )));
-        };
-        client.cancel_upload(upload.item).await?;
-        context.out.emit(
-            || json!({ "item": upload.item.to_string(), "state": "cancelled" }),
-            |line| line.plain(&format!("{} is given up", upload.path.display())),
-        )?;
+        give_up(context, client, which, &up, &down).await?;
         return session.finish().await;
     }
-    for upload in &begun {
+    for upload in &up {
         let channel = upload.channel.to_string();
         context.out.emit(
             || {
                 json!({
                     "item": upload.item.to_string(),
+                    "way": "up",
                     "channel": channel,
                     "file": upload.path.display().to_string(),
                     "size": upload.size,
@@ -134,9 +126,34 @@ pub(super) async fn transfers(context: &Context, args: &TransfersArgs) -> Result
             },
             |line| {
                 line.plain(&upload.item.to_string()[..8])
-                    .plain("  ")
+                    .plain("  up    ")
                     .plain(&upload.path.display().to_string())
                     .plain(&format!("  {}", HumanBytes(upload.size)))
+            },
+        )?;
+    }
+    for download in &down {
+        let channel = download.channel.to_string();
+        context.out.emit(
+            || {
+                json!({
+                    "item": download.item.to_string(),
+                    "way": "down",
+                    "channel": channel,
+                    "seq": download.seq.0,
+                    "file": download.name,
+                    "size": download.size,
+                    "done": download.done,
+                    "part": download.part.display().to_string(),
+                    "state": "begun",
+                })
+            },
+            |line| {
+                let (done, size) = (HumanBytes(download.done), HumanBytes(download.size));
+                line.plain(&download.item.to_string()[..8])
+                    .plain("  down  ")
+                    .plain(&download.name)
+                    .plain(&format!("  {done} of {size}  #{}", download.seq.0))
             },
         )?;
     }
@@ -157,4 +174,36 @@ pub(super) async fn transfers(context: &Context, args: &TransfersArgs) -> Result
         )?;
     }
     session.finish().await
+}
+
+/// Gives up the one transfer whose item begins so; a download in all folders.
+async fn give_up(
+    context: &Context,
+    client: &Client,
+    which: &str,
+    up: &[UploadBegun],
+    down: &[DownloadBegun],
+) -> Result<(), Failure> {
+    let up = up
+        .iter()
+        .map(|one| (one.item, one.path.display().to_string()));
+    let down = down.iter().map(|one| (one.item, one.name.clone()));
+    let mut of: Vec<_> = (up.map(|one| (true, one)))
+        .chain(down.map(|one| (false, one)))
+        .filter(|(_, (item, _))| item.to_string().starts_with(which))
+        .collect();
+    of.dedup_by_key(|(up, (item, _))| (*up, *item));
+    let [(up, (item, name))] = of.as_slice() else {
+        return Err(Failure::not_found(format!(
+            "no transfer, or several, begin with {which}"
+        )));
+    };
+    match up {
+        true => client.cancel_upload(*item).await?,
+        false => client.cancel_download(*item).await?,
+    }
+    context.out.emit(
+        || json!({ "item": item.to_string(), "state": "cancelled" }),
+        |line| line.plain(&format!("{name} is given up")),
+    )
 }

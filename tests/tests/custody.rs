@@ -89,6 +89,33 @@ async fn a_sample_stays_sealed_until_it_is_exported_by_hash() -> Result<()> {
     let acts = heard(room.client(0)?, &sent, 4).await?;
     let expected = [Act::Deposited, Act::Collected, Act::Verified, Act::Exported];
     assert_eq!(acts, expected);
+    // A bundle holds it under its hash, too, and nobody may run it. (The second is from a file that
+    // everybody may run.)
+    let mut bundles = vec![(room.home.path().join("evidence"), Original::Fetched)];
+    let runnable = room.home.path().join("invoice.exe");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(&runnable, fs::Permissions::from_mode(0o755))?;
+    }
+    bundles.push((room.home.path().join("own"), Original::File(runnable)));
+    for (bundle, original) in bundles {
+        let export = client.export_custody(&message, &bundle, original)?;
+        export.finish().await?;
+        let there = fs::read_dir(bundle.join("data/original"))?;
+        let there: Vec<_> = there.collect::<Result<_, _>>()?;
+        assert_eq!(there.len(), 1);
+        let name = format!("{}.sample", item.sha256());
+        assert_eq!(there[0].file_name().to_str(), Some(name.as_str()));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(there[0].metadata()?.permissions().mode() & 0o777, 0o600);
+        }
+        let page = fs::read_to_string(bundle.join("data/record.html"))?;
+        assert!(page.contains("Malware"));
+        plenary_client::custody::verify(&bundle, None, None)?;
+    }
     client.delete_copies(&message, None).await?;
     assert!(!sealed.exists());
     Ok(())

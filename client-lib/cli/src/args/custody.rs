@@ -124,7 +124,11 @@ Examples:
 
 A folder in the BagIt layout (RFC 8493). With the original, the item's key is in it: so whoever checks
 it can seal the file again and compare with what the server countersigned. Without the original the
-key is left out; digest and order then rest on the statements. Names of all who acted are in it.";
+key is left out; digest and order then rest on the statements. Names of all who acted are in it.
+
+Of a file that carries malware, say which: --no-original, or --sample, which puts it in the clear into
+data/original as SHA256.sample, without the right to be executed: no program opens that by itself, but a
+scanner may take it away, and the bundle is whole no more. Pack such a bundle before you pass it on.";
 
 #[derive(Debug, Args)]
 pub(crate) struct CustodyExportArgs {
@@ -139,6 +143,9 @@ pub(crate) struct CustodyExportArgs {
     /// Leave the original and its key out.
     #[arg(long)]
     pub(crate) no_original: bool,
+    /// Put a malware sample into the bundle in the clear; asked for by name, never by default.
+    #[arg(long, conflicts_with = "no_original")]
+    pub(crate) sample: bool,
 }
 
 #[derive(Debug, Args)]

@@ -114,6 +114,13 @@ async fn show(context: &Context, args: &ItemArgs) -> Result<(), Failure> {
 async fn export(context: &Context, args: CustodyExportArgs) -> Result<(), Failure> {
     let session = context.session(Need::Fresh).await?;
     let message = message(&session, &args.item).await?;
+    let sample = message.item()?.is_some_and(|item| item.carries_malware());
+    if sample && !args.no_original && !args.sample {
+        return Err(Failure::usage(
+            "the sender says that this file carries malware: --no-original leaves it out of the \
+             bundle, --sample puts it there in the clear, under its hash",
+        ));
+    }
     let original = match (args.original, args.no_original) {
         (Some(file), _) => Original::File(file),
         (None, true) => Original::LeftOut,
@@ -135,6 +142,11 @@ async fn export(context: &Context, args: CustodyExportArgs) -> Result<(), Failur
                 .plain(&format!("  plenary verify {folder} --root1 {root1}"))
         },
     )?;
+    if sample && args.sample {
+        context
+            .out
+            .note("The bundle holds the sample IN THE CLEAR: pack it before you pass it on.");
+    }
     session.finish().await
 }
 

@@ -38,6 +38,8 @@ pub mod signed_head;
 pub mod signing;
 mod text;
 pub mod tls;
+#[cfg(test)]
+mod vectors;
 pub mod watch;
 
 pub use seal::SealError;

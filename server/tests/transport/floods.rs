@@ -10,9 +10,9 @@
 //! `PLENARY_FLOOD_ABUSIVE` (2,000) and `PLENARY_FLOOD_MEMBERS` (200) change their size.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -173,6 +173,8 @@ fn masked(payload: &[u8]) -> Vec<u8> {
 /// A server in a process of its own: its memory is its own, and so are its open files.
 struct Apart {
     process: Child,
+    /// Kept: a server that can say nothing any more ends.
+    _said: Lines<BufReader<ChildStdout>>,
     line: Line,
 }
 
@@ -185,12 +187,17 @@ impl Apart {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let line = lines
+        let mut said = BufReader::new(process.stdout.take().unwrap()).lines();
+        let line = said
+            .by_ref()
             .map(|line| line.unwrap())
             .find_map(|line| Line::parse(line.strip_prefix("serves ")?))
             .expect("no server");
-        Self { process, line }
+        Self {
+            process,
+            _said: said,
+            line,
+        }
     }
 
     /// Bytes of memory it holds now.

@@ -36,12 +36,22 @@
 //! **A differing view is told once for each sender**, at the first message that shows it; the
 //! discussion goes on, since every message is its sender's whatever the server says of its place.
 //!
-//! **A fork heals by itself.** A commit that does not hold, a missing record, a group that is damaged or
-//! gone on disk, or messages of two senders in a row that do not open: told at once, then this device
-//! enters by an external commit that takes its own old leaf out, with the same identity. Six returns
-//! within an hour, spread out; then the channel stands still and says why, until a person enters it. A
-//! log that was rolled back is not healed: positions are what messages are known by, and two logs under
-//! one channel are for the Board to decide on.
+//! **A fork heals by itself, and not in haste.** A commit that does not hold may be the device's own
+//! fault, a member's, or a lie that ends with the next answer. So group and place are kept, it is told
+//! at once, and the record is read three times within some seconds; only then, or at once where the
+//! group is damaged or gone on disk or messages of two senders in a row do not open, this device enters
+//! by an external commit that takes its own old leaf out, with the same identity. What does not add up
+//! to the server's own signature, a hole, or a commit under another ledger is never a reason to enter:
+//! no state of this device could be at fault for it. Six returns within an hour, spread out; then the
+//! channel stands still and says why, until a person enters it.
+//!
+//! **Out of a false log.** The return may have been into a log of the liar's, and this device may have
+//! spoken there. Before each return the log is traced, as hashes, from where it was left, and if it is
+//! another one, from further and further back to the last place in common. What was read after that is
+//! set aside: own messages wait again (the mark makes a repeat harmless), those of others are handed on
+//! by peers, hashes and signed heads stay as evidence. A log that turns out to be another one within an
+//! hour after a return is left by itself. At any other time it is not: then the server has broken its
+//! word about what it signed, and whether to go on with it is for people to decide; `enter` says so.
 //!
 //! **What may be handed on.** A device that was away asks in the channel; one of the others answers, by
 //! the rank of its hash with the ask, sealed to the asker's device, since whoever entered meanwhile

@@ -9,7 +9,7 @@ use plenary_proto::{
 use super::Client;
 use crate::{
     content::{Content, Draft, Kind, MessageId, ThreadId, fresh_salt, room_uri, sender_uri},
-    engine::{Engine, Event},
+    engine::{Engine, Event, ceiling::within},
     error::{Error, ErrorKind},
     store::{channels::Standing, messages::MessageRow},
 };
@@ -40,6 +40,19 @@ pub struct ChannelInfo {
     pub missing: Vec<(Seq, Seq)>,
     /// Why they wait, if not for the connection: see [`Event::Held`].
     pub held: Option<String>,
+}
+
+impl ChannelInfo {
+    /// Whether something so labelled may be sent there; sending asks by itself.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotAllowed`].
+    pub fn may_carry(&self, label: Label) -> Result<(), Error> {
+        match &self.name {
+            Some(name) => within(Some(label), self.ceiling, name),
+            None => within(Some(label), self.ceiling, &self.id),
+        }
+    }
 }
 
 /// Whether a device is in a channel.
@@ -249,6 +262,7 @@ impl Client {
     /// up.
     ///
     /// Errors: [`ErrorKind::NotFound`] if this device is not in the channel,
+    /// [`ErrorKind::NotAllowed`] if its label is above the channel's ceiling,
     /// [`ErrorKind::TooLarge`], [`ErrorKind::Input`].
     pub async fn send(&self, channel: ChannelId, draft: Draft) -> Result<Outgoing, Error> {
         if let Some(text) = draft.long_text() {
@@ -351,7 +365,7 @@ fn channels(engine: &Engine) -> Result<Vec<ChannelInfo>, Error> {
                 name: profile.map(|profile| profile.name.clone()),
                 purpose: profile.map(|profile| profile.purpose.clone()),
                 rule: body.as_ref().map(|body| body.rule),
-                ceiling: body.as_ref().map(|body| body.ceiling),
+                ceiling: engine.ceiling(id),
                 owner: body.as_ref().map(|body| body.owner),
                 presence: presence(id),
                 head: own

@@ -207,13 +207,15 @@ impl Client {
     /// nothing of it changed.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] if the file cannot be read, [`ErrorKind::TooLarge`]; later, from
+    /// [`ErrorKind::Io`] if the file cannot be read, [`ErrorKind::TooLarge`],
+    /// [`ErrorKind::NotAllowed`] if its label is above the channel's ceiling; later, from
     /// [`Transfer::finish`]: what the server refuses, a file that changes while it is read.
     pub async fn send_file(
         &self,
         channel: ChannelId,
         file: SendFile,
     ) -> Result<Transfer<Outgoing>, Error> {
+        self.may_hand_over(channel, &file).await?;
         let mut file = file;
         file.path = file.path.canonicalize().map_err(|error| {
             Error::new(
@@ -236,6 +238,18 @@ impl Client {
         Ok(Transfer::start(&self.desk, size, move |meter| async move {
             client.put_up(row, &file, &folder, meter).await
         }))
+    }
+
+    /// Before hours are spent on it: whether its message may be sent.
+    pub(super) async fn may_hand_over(
+        &self,
+        channel: ChannelId,
+        file: &SendFile,
+    ) -> Result<(), Error> {
+        let label = file.label;
+        self.driver
+            .run(move |engine, _| engine.may_label(channel, label))
+            .await
     }
 
     /// Fetches the item that a message hands over into a folder, under its name, cleaned and

@@ -47,10 +47,15 @@ impl Client {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if the message hands over none, or it is no longer kept;
-    /// [`ErrorKind::NotAllowed`] if it was withdrawn, or this device is not in both channels.
+    /// [`ErrorKind::NotAllowed`] if it was withdrawn, this device is not in both channels, or its
+    /// label is above the ceiling of `to`.
     pub async fn forward(&self, message: &Message, to: ChannelId) -> Result<Outgoing, Error> {
         let manifest = handed_over(message)?;
         self.may_collect(message.channel, &manifest).await?;
+        let label = manifest.label();
+        self.driver
+            .run(move |engine, _| engine.may_label(to, label))
+            .await?;
         let (item, channel) = (manifest.item(), message.channel);
         let share = Request::ItemShare { item, channel, to };
         self.driver.call(share).await?;

@@ -40,6 +40,7 @@ impl Client {
         file: SendFile,
         mut from: impl Read + Send + 'static,
     ) -> Result<Transfer<Outgoing>, Error> {
+        self.may_hand_over(channel, &file).await?;
         let folder = self.uploads()?;
         let spool = blocking(move || {
             let mut spool = Spool::new(&folder)?;
@@ -74,6 +75,7 @@ impl Client {
         channel: ChannelId,
         file: SendFile,
     ) -> Result<Transfer<Outgoing>, Error> {
+        self.may_hand_over(channel, &file).await?;
         let path = file.path().canonicalize().map_err(|error| {
             let what = format!("cannot read {}: {error}", file.path().display());
             Error::new(ErrorKind::Io, what)

@@ -8,7 +8,10 @@ use plenary_certs::{
     misuse::{Misuse, Proven, Stricter},
     proof,
 };
-use plenary_proto::ids::{ChannelId, DeviceId, Digest, LedgerSeq, MemberId, UnixMillis};
+use plenary_proto::{
+    ids::{ChannelId, DeviceId, Digest, LedgerSeq, MemberId, UnixMillis},
+    label::Label,
+};
 
 use super::{AlarmKind, Engine};
 use crate::{error::Error, store::Store};
@@ -96,6 +99,17 @@ impl Disputes {
             matches!(&proven.second.body, Body::Grant(grant)
                 if !grant.granted && (grant.channel, grant.member) == (channel, member))
         })
+    }
+
+    /// A channel's ceiling by the other one of two CHANNEL statements.
+    pub(super) fn ceiling(&self, ledger: &Ledger, channel: ChannelId) -> Option<Label> {
+        let stated = self
+            .open(ledger)
+            .filter_map(|proven| match &proven.second.body {
+                Body::Channel(body) if body.channel == channel => Some(body.ceiling),
+                _ => None,
+            });
+        stated.min()
     }
 
     /// Who the Board is, or the server, is not certain.

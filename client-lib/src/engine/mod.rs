@@ -13,12 +13,13 @@
 //!
 //! One file a concern, each an `impl Engine`: [`sync`] (ledger first, then channels), [`entering`],
 //! [`reading`], [`taking`] and [`record`] (the log), [`heads`] (what the server signed), [`healing`],
-//! [`tracing`] and [`handing`] (forks and returns), [`anew`] (coming back, groups without a live leaf), [`outgoing`],
-//! [`upkeep`] (fence, additions), [`roster`] (names), [`heartbeat`] and [`horizon`] (whom this device
-//! seals to).
+//! [`tracing`] and [`handing`] (forks and returns), [`anew`] (coming back, groups without a live leaf),
+//! [`outgoing`], [`upkeep`] (fence, additions), [`roster`] (names), [`heartbeat`],
+//! [`horizon`] and [`ceiling`] (whom and what this device seals).
 
 pub(crate) mod alarm;
 mod anew;
+pub(crate) mod ceiling;
 mod clean_break;
 mod clock;
 mod custody;

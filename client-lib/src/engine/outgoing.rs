@@ -57,6 +57,7 @@ impl Engine {
                 ),
             ));
         }
+        self.may_say(id, content)?;
         let client_id = self.client_id(now)?;
         let store = self.store.clone();
         store.atomic(|| {
@@ -78,7 +79,7 @@ impl Engine {
         if !ready || self.store.pending(id)?.is_some() {
             return Ok(());
         }
-        let Some(row) = self.store.next_outgoing(id)? else {
+        let Some(row) = self.next_within(id)? else {
             self.let_go(id);
             return Ok(());
         };

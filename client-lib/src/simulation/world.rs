@@ -81,7 +81,7 @@ pub struct World {
     pub ledger: Ledger,
     /// Everybody: party `n` is member `[n + 1; 16]` with device `[n + 101; 16]`.
     pub parties: Vec<Party>,
-    /// Two open channels and one by GRANT, all owned by party 0.
+    /// Two open channels and one by GRANT, all owned by party 0; the first one up to TLP:RED.
     pub channels: Vec<ChannelId>,
     /// What stands between the parties and the server.
     pub wire: Option<Box<dyn Wire>>,
@@ -276,12 +276,16 @@ fn founding(
             keys: identity.device_keys().unwrap(),
         }));
     }
-    let rules = [EntryRule::Open, EntryRule::Open, EntryRule::Granted];
-    for (channel, rule) in channels.iter().zip(rules) {
+    let rules = [
+        (EntryRule::Open, Label::Red),
+        (EntryRule::Open, Label::Amber),
+        (EntryRule::Granted, Label::Amber),
+    ];
+    for (channel, (rule, ceiling)) in channels.iter().zip(rules) {
         rest.push(Body::Channel(ChannelBody {
             channel: *channel,
             rule,
-            ceiling: Label::Amber,
+            ceiling,
             owner: identities[0].member(),
             profile: Digest(channel.0.repeat(2).try_into().unwrap()),
         }));

@@ -12,7 +12,6 @@ use serde_json::json;
 use super::{
     audience::{before_sending, sent_to},
     find::find,
-    show::channel_name,
 };
 use crate::{
     args::{MarkArgs, ReplyArgs, SendArgs},
@@ -86,15 +85,9 @@ pub(super) fn labelled(
     })
 }
 
-/// Refuses what a channel may not discuss.
+/// Refuses what a channel may not discuss, before anybody is asked about readers.
 pub(super) fn allowed(channel: &ChannelInfo, label: Option<Label>) -> Result<(), Failure> {
-    match (label, channel.ceiling) {
-        (Some(label), Some(ceiling)) if label > ceiling => Err(Failure::not_allowed(format!(
-            "{label} may not be discussed in {}: it goes up to {ceiling}",
-            channel_name(channel)
-        ))),
-        _ => Ok(()),
-    }
+    Ok(label.map_or(Ok(()), |label| channel.may_carry(label))?)
 }
 
 async fn open(context: &Context, marks: &MarkArgs) -> Result<Session, Failure> {

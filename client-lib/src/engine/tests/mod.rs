@@ -1,5 +1,6 @@
 //! Engines against the real server core, in one thread.
 
+mod ceiling;
 mod certificate;
 mod clean_break;
 mod custody;

@@ -550,9 +550,7 @@ impl Engine {
             }
         }
         if packages.is_empty() {
-            self.look_again(id);
-            self.put_off(id, now.plus(5 * TRY_AGAIN_MS));
-            return Ok(());
+            return self.add_later(now, id);
         }
         self.make_change(now, id, &packages, &[])
     }

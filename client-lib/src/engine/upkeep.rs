@@ -24,6 +24,9 @@ const TURN_MS: u64 = 200;
 const ADD_TURN_MS: u64 = 1_000;
 /// So many turns the owner's devices have before a member's own add a sibling.
 const OWNER_TURNS: u64 = 5;
+/// Before key packages are asked for again, at least and at most.
+const PACKAGES_SOON_MS: u64 = 250;
+const PACKAGES_LATE_MS: u64 = 10_000;
 /// Devices added by one commit: without a path each costs its key package only.
 const BATCH: usize = 50;
 
@@ -215,6 +218,26 @@ impl Engine {
             };
             (missing, turn)
         }))
+    }
+
+    /// None of those missing has a key package. A device that is new puts up its own any moment, so
+    /// it is asked for soon; the longer it is known, the later. Nothing else waits for it.
+    pub(super) fn add_later(&mut self, now: UnixMillis, id: ChannelId) -> Result<(), Error> {
+        let (missing, _) = self.missing(now, id)?;
+        let newest = self.ledger.read(|ledger| {
+            let stated = missing.iter().filter_map(|device| {
+                let (seq, _) = ledger.device(*device)?.vouchers.iter().next()?;
+                Some(ledger.statement(*seq)?.time)
+            });
+            stated.max()
+        });
+        let age = newest.map_or(u64::MAX, |time| now.0.saturating_sub(time.0));
+        let wait = (age / 2).clamp(PACKAGES_SOON_MS, PACKAGES_LATE_MS);
+        if let Some(channel) = self.channels.get_mut(&id) {
+            channel.look_for_missing = true;
+            channel.add_at = Some(now.plus(wait));
+        }
+        Ok(())
     }
 
     /// Makes and stores a commit, then sends it. The group moves when the log shows it.

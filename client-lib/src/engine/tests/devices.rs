@@ -76,6 +76,21 @@ fn a_linked_device_comes_into_every_channel_of_its_member() {
 }
 
 #[test]
+fn who_is_new_is_added_soon_and_nobody_waits_for_it() {
+    let (mut world, [_, granted, direct]) = everywhere();
+    let phone = world.link(1);
+    // Its key packages were asked for in vain so far.
+    world.send(0, granted, "meanwhile");
+    world.run_for(500);
+    assert_eq!(world.texts(1, granted), ["meanwhile"]);
+    world.connect(phone);
+    world.run_for(6_000);
+    for channel in [granted, direct] {
+        assert_eq!(world.devices_in(phone, channel).len(), 3);
+    }
+}
+
+#[test]
 fn a_sibling_adds_where_the_owner_does_not_come() {
     let (mut world, [_, granted, direct]) = everywhere();
     world.disconnect(0);

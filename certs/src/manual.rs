@@ -18,7 +18,9 @@
 //!
 //! **GRANT can be taken back.** It says `granted: true` or `false`, so that a channel's owner
 //! cannot add again whom the Board took out. It fences nothing by itself: removing somebody from
-//! a channel is a commit, revoking them is a REVOKE.
+//! a channel is a commit, revoking them is a REVOKE. That commit any member may make, not the owner
+//! alone, or an owner who is away would keep in the channel whom the Board wants out of it; clients
+//! make it before they seal anything more there.
 //!
 //! **A channel's rule and a device's keys never change.** The group's context holds the rule; the
 //! members judge leaves by the keys. Another rule is another channel, other keys another device.

@@ -299,8 +299,27 @@ impl Ledger {
 
     /// Whether a member has a GRANT for a channel at a position. Says nothing of their standing.
     pub fn granted(&self, channel: ChannelId, member: MemberId, at: LedgerSeq) -> bool {
-        let grants = self.state.grants.get(&(channel, member));
-        grants.and_then(|history| history.at(at)).copied() == Some(true)
+        self.grant(channel, member, at)
+            .is_some_and(|(_, granted)| granted)
+    }
+
+    /// Whether a member's GRANT for a channel was taken back, as of a position: then they are not
+    /// added, and whoever is inside may remove them.
+    pub fn withdrawn(&self, channel: ChannelId, member: MemberId, at: LedgerSeq) -> bool {
+        self.grant(channel, member, at)
+            .is_some_and(|(_, granted)| !granted)
+    }
+
+    /// The newest GRANT about a member and a channel as of a position: where it stands, and whether
+    /// it lets in.
+    pub fn grant(
+        &self,
+        channel: ChannelId,
+        member: MemberId,
+        at: LedgerSeq,
+    ) -> Option<(LedgerSeq, bool)> {
+        let grants = self.state.grants.get(&(channel, member))?;
+        grants.entry_at(at).copied()
     }
 
     /// The POLICY in force, or the defaults before there is one.

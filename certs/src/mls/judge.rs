@@ -286,9 +286,38 @@ pub fn entry(
     }
 }
 
+/// The devices of a roster whose members' GRANT was taken back, as of a ledger prefix. Any member
+/// may remove them; the owner stays.
+pub fn withdrawn(
+    roster: &Roster<'_>,
+    ledger: &Ledger,
+    at: LedgerSeq,
+    channel: ChannelId,
+    entry: (MemberId, Rule),
+) -> Vec<DeviceId> {
+    let devices = roster
+        .members_iter()
+        .filter_map(|member| device_of(&member.signing_identity));
+    let goes = |device: &DeviceId| {
+        let member = ledger.device(*device).map(|known| known.member);
+        member.is_some_and(|member| is_withdrawn(ledger, at, channel, entry, member))
+    };
+    devices.filter(goes).collect()
+}
+
+fn is_withdrawn(
+    ledger: &Ledger,
+    at: LedgerSeq,
+    channel: ChannelId,
+    (owner, rule): (MemberId, Rule),
+    member: MemberId,
+) -> bool {
+    rule == Rule::Granted && member != owner && ledger.withdrawn(channel, member, at)
+}
+
 /// Whether one member may add a device of another, or of their own, as of a ledger prefix: by the
 /// owner, of the owner, of a member with a GRANT; in a direct channel also a sibling, since nobody
-/// new reads along. An open channel anybody may enter.
+/// new reads along. An open channel anybody may enter; whose GRANT was taken back nobody adds.
 pub fn may_add(
     ledger: &Ledger,
     at: LedgerSeq,
@@ -297,6 +326,9 @@ pub fn may_add(
     adder: MemberId,
     added: MemberId,
 ) -> bool {
+    if is_withdrawn(ledger, at, channel, (owner, rule), added) {
+        return false;
+    }
     rule == Rule::Open
         || adder == owner
         || added == owner
@@ -391,7 +423,8 @@ impl MlsRules for Judge {
         }
         check_kinds(&proposals)?;
         let (owner, rule) = entry(&context, &ledger, basis.seq)?;
-        committer.check_removals(&proposals, roster, &ledger, basis, owner)?;
+        let entry = (owner, rule);
+        committer.check_removals(&proposals, roster, &ledger, basis, context.channel, entry)?;
         committer.check_entries(&proposals, &ledger, basis, &context, owner, rule)?;
         Ok(proposals)
     }
@@ -478,15 +511,16 @@ impl Committer {
         })
     }
 
-    /// Whoever is no longer live goes with this commit; whoever is live goes only by own will or
-    /// by the owner's.
+    /// Whoever is no longer live goes with this commit; whoever is live goes by own will, by the
+    /// owner's, or since the Board took their GRANT back.
     fn check_removals(
         &self,
         proposals: &ProposalBundle,
         roster: &Roster<'_>,
         ledger: &Ledger,
         basis: Basis,
-        owner: MemberId,
+        channel: ChannelId,
+        (owner, rule): (MemberId, Rule),
     ) -> Result<(), JudgeError> {
         let removed: Vec<u32> = proposals
             .remove_proposals()
@@ -505,10 +539,13 @@ impl Committer {
                 .member_with_index(index)
                 .map_err(|_| JudgeError::Proposal)?;
             let device = device_of(&leaf.signing_identity).ok_or(JudgeError::NoDevice)?;
-            let own = ledger
-                .device(device)
-                .is_some_and(|known| known.member == self.member);
-            if !own && (self.index.is_none() || self.member != owner) {
+            let member = ledger.device(device).map(|known| known.member);
+            let own = member == Some(self.member);
+            let goes = self.member == owner
+                || member.is_some_and(|member| {
+                    is_withdrawn(ledger, basis.seq, channel, (owner, rule), member)
+                });
+            if !own && (self.index.is_none() || !goes) {
                 return Err(JudgeError::NotAllowed {
                     device: self.device,
                     what: "remove another",

@@ -29,7 +29,9 @@ pub(crate) use board::{
     BoardCommand, CleanBreakArgs, HeartbeatArgs, KeygenArgs, NamedKey, PolicyArgs, ReasonArg,
     RecoverCommand, RequestCommand, RootArgs, ShowArgs, SuiteArg, TargetCommand,
 };
-pub(crate) use channels::{AudienceArgs, DirectArgs, EnterArgs, RuleArg};
+pub(crate) use channels::{
+    AudienceArgs, ChannelCommand, DirectArgs, EnterArgs, RemoveArgs, RuleArg,
+};
 pub(crate) use custody::{
     CustodyCommand, CustodyDeleteArgs, CustodyExportArgs, ExportSampleArgs, ItemArgs, ReceiptsArgs,
     TimeStampsArgs, WithdrawArgs,
@@ -145,6 +147,9 @@ pub(crate) enum Command {
     Audience(AudienceArgs),
     /// The channels of the network.
     Channels,
+    /// What you may do with a channel of yours.
+    #[command(subcommand)]
+    Channel(ChannelCommand),
     /// Enter a channel.
     Enter(EnterArgs),
     /// Found a direct channel: a small private one with some members.

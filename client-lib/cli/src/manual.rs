@@ -26,6 +26,7 @@
 //! | `board clean-break` | `file`, `network`, `issuer`, `issued`, `ledger`, `member`, `statement` (`seq`, `hash`), `since`, `complete`, `gone` (`channel`, `device`, `entered`, `last_record`, `epoch`, `removal`, `hash`, `time`, `by`, `ledger`, `signed`), `pending`, `unexamined`, `exposure` (`channel`, `after`, `through`, `whole`, `messages`, `items`) |
 //! | `channels` | `channel`, `name`, `purpose`, `rule`, `ceiling`, `owner`, `presence`, `why`, `with`, `head`, `queued`, `missing` (pairs of numbers: what lies between was missed) |
 //! | `enter` | `channel`, `name`, `presence` |
+//! | `channel remove` | `channel`, `member`, `state` (`removed` or `asked`) |
 //! | `direct` | `channel` |
 //! | `devices` | `device`, `name`, `self`, `standing`, `added`, `added_by` (`null`: the Board), `last_message`, `fingerprint`, `falls_with_it`, `revocable` |
 //! | `devices link` | `link`, `code`, `expires`; then a line as of `devices requests`; then `linked`, `name` |
@@ -46,8 +47,6 @@
 //! | `custody export` | `bundle`, `root1` |
 //! | `custody delete` | `deleted` (the file, or null) |
 //! | `tail`, `talk` | `channel`, `channel_name`, `seq`, `time`, `member`, `device`, `sender`, `id`, `message_id`, `thread`, `thread_title`, `label`, `notice`, `kind`, `text`, `item`, `in_reply_to`, `in_reply_to_seq`, `replaces`, `replaces_seq`, `handed_by` |
-//! | `status`, `sync` | `profile`, `network`, `root1`, `member`, `device`, `name`, `state`, `standing`, `online`, `caught_up`, `ledger`, `queued`, `messages` |
-//! | `tail`, `talk` | `channel`, `channel_name`, `seq`, `time`, `member`, `device`, `sender`, `id`, `message_id`, `thread`, `thread_title`, `label`, `notice`, `kind`, `text`, `item`, `in_reply_to`, `in_reply_to_seq`, `replaces`, `replaces_seq` |
 //! | `status`, `sync` | `profile`, `network`, `root1`, `member`, `device`, `name`, `state`, `standing`, `online`, `caught_up`, `ledger`, `heartbeat` (`time`, `ledger`), `freshness` (`unkept`, `fresh`, `lapsed`), `recovery`, `clock`, `queued`, `messages` |
 //! | `audit` | a line for the ledger: `ledger`, `wrong`, `channels`; then one a channel: `channel`, `channel_name`, `records`, `stretches`, `heads`, `vouched`, `messages`, `wrong`, `at`, `proof` |
 //! | `audit --compare` | `channel`, `channel_name`, `shared`, `differs`, `proof` |

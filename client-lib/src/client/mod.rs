@@ -17,6 +17,7 @@ mod ledger;
 mod link;
 mod people;
 mod profile;
+mod removing;
 mod stamps;
 mod streams;
 

@@ -14,7 +14,7 @@
 //! One file a concern, each an `impl Engine`: [`sync`] (ledger first, then channels), [`entering`],
 //! [`reading`], [`taking`] and [`record`] (the log), [`heads`] (what the server signed), [`healing`],
 //! [`tracing`] and [`handing`] (forks and returns), [`anew`] (coming back, groups without a live leaf),
-//! [`outgoing`], [`upkeep`] (fence, additions), [`roster`] (names), [`heartbeat`],
+//! [`outgoing`], [`upkeep`] (fence, additions), [`removing`], [`roster`] (names), [`heartbeat`],
 //! [`horizon`] and [`ceiling`] (whom and what this device seals).
 
 pub(crate) mod alarm;
@@ -37,6 +37,7 @@ mod outgoing;
 mod reading;
 mod record;
 mod recovery;
+mod removing;
 mod roster;
 mod rotation;
 #[cfg(any(test, feature = "simulation"))]

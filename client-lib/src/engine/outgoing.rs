@@ -86,6 +86,10 @@ impl Engine {
         if self.held_back(now, id, &row)? {
             return Ok(());
         }
+        let withdrawn = self.group(id)?.withdrawn()?;
+        if !withdrawn.is_empty() && !withdrawn.contains(&self.device()) {
+            return self.fence_now(now, id);
+        }
         let epoch = self.group(id)?.epoch();
         let sealed = match row.sealed {
             // The same bytes again: the server tells a repeat by the client id.

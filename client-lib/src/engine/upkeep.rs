@@ -53,7 +53,7 @@ impl Engine {
         });
     }
 
-    /// Notes when it is this device's turn to remove whom the ledger has out.
+    /// Notes when it is this device's turn to remove whom the ledger has out, or [`Self::leavers`].
     ///
     /// A sender with something queued goes first; else the rank of the leaf's hash with the ledger
     /// head decides, so that one acts and the others rarely.
@@ -69,8 +69,9 @@ impl Engine {
         }
         let head = self.ledger_head();
         let own = self.device();
+        let mut out = self.leavers(id)?;
         let group = self.group(id)?;
-        let out = group.not_live(now);
+        out.extend(group.not_live(now));
         let devices = group.devices();
         let planned = self.channels.get(&id).and_then(|channel| channel.fence_at);
         let fence_at = match (out.is_empty(), planned) {
@@ -114,7 +115,8 @@ impl Engine {
             return Ok(());
         }
         if due {
-            return self.make_change(now, id, &[], &[]);
+            let go = self.leavers(id)?;
+            return self.make_change(now, id, &[], &go);
         }
         if channel.fence_at.is_some() {
             return Ok(());
@@ -163,6 +165,7 @@ impl Engine {
         }
         let inside = group.devices();
         let horizon = self.horizon(now);
+        let put_out = self.put_out_by(owner, id)?;
         let disputes = &self.disputes;
         Ok(self.ledger.read(|ledger| {
             let at = ledger.head().seq;
@@ -174,6 +177,7 @@ impl Engine {
                 .any(|device| of(*device) == Some(owner) && live(*device));
             let siblings_only = !owns && owner_inside;
             let entitled = |of_member| match rule {
+                _ if put_out.contains(&of_member) => false,
                 Rule::Granted => {
                     ledger.granted(id, of_member, at) && !disputes.denies(ledger, id, of_member)
                 }

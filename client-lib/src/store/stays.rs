@@ -81,6 +81,25 @@ impl Store {
         Ok(())
     }
 
+    /// Who left a channel, and how; a device as often as it did.
+    pub(crate) fn departures(&self, channel: ChannelId) -> Result<Vec<(DeviceId, LeftRow)>, Error> {
+        let connection = self.lock();
+        let mut query = connection.prepare_cached(
+            "SELECT DISTINCT device FROM stay WHERE channel = ? AND left_seq > 0",
+        )?;
+        let devices = query.query_map([channel.0], |row| column(row, 0))?;
+        let devices: Vec<DeviceId> = devices.collect::<Result<_, _>>()?;
+        drop(query);
+        drop(connection);
+        let mut departures = Vec::new();
+        for device in devices {
+            let stays = self.stays(channel, device)?;
+            let left = stays.into_iter().filter_map(|stay| stay.left);
+            departures.extend(left.map(|left| (device, left)));
+        }
+        Ok(departures)
+    }
+
     /// A device's stays in a channel, the oldest first.
     pub(crate) fn stays(
         &self,

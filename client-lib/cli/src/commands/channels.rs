@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::show::{channel_name, short};
 use crate::{
-    args::{DirectArgs, EnterArgs},
+    args::{ChannelCommand, DirectArgs, EnterArgs, RemoveArgs},
     exit::Failure,
     output::Style,
     session::{Context, Need, Session},
@@ -161,6 +161,50 @@ async fn entered(
         Some(why) => failure.hint(&why),
         None => failure,
     })
+}
+
+pub(super) async fn run(context: &Context, command: &ChannelCommand) -> Result<(), Failure> {
+    match command {
+        ChannelCommand::Remove(args) => remove(context, args).await,
+    }
+}
+
+async fn remove(context: &Context, args: &RemoveArgs) -> Result<(), Failure> {
+    let stay = args.no_wait || context.global.offline;
+    let session = context
+        .session(if stay { Need::Stored } else { Need::Fresh })
+        .await?;
+    let channel = session.client.channel(&args.channel).await?;
+    let mut members = Vec::new();
+    for name in &args.members {
+        members.push((name, session.client.find_member(name).await?.id));
+    }
+    for (_, member) in &members {
+        session.client.remove(channel.id, *member).await?;
+    }
+    for (name, member) in &members {
+        if !stay {
+            let what = format!("{name} to be out of {}", channel_name(&channel));
+            let work = session.client.removed(channel.id, *member);
+            context.within(&what, work).await?;
+        }
+        let state = if stay { "asked" } else { "removed" };
+        context.out.emit(
+            || {
+                json!({
+                    "channel": channel.id.to_string(),
+                    "member": member.to_string(),
+                    "state": state,
+                })
+            },
+            |line| {
+                line.add(Style::Bold, name)
+                    .plain(": ")
+                    .add(Style::Good, state)
+            },
+        )?;
+    }
+    session.finish().await
 }
 
 pub(super) async fn direct(context: &Context, args: &DirectArgs) -> Result<(), Failure> {

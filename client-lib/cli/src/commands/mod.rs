@@ -40,6 +40,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Ledger(command) => ledger::run(context, &command).await,
         Command::Audience(args) => audience::run(context, &args).await,
         Command::Channels => channels::list(context).await,
+        Command::Channel(command) => channels::run(context, &command).await,
         Command::Enter(args) => channels::enter(context, &args).await,
         Command::Direct(args) => channels::direct(context, &args).await,
         Command::Devices(args) => devices::run(context, args.command).await,

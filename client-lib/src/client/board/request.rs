@@ -95,7 +95,7 @@ pub enum Requested {
         /// Who.
         member: MemberId,
     },
-    /// Take a grant back: nobody may add the member again.
+    /// Take a grant back: nobody may add the member again, and whoever is online removes them.
     Withdraw {
         /// Where.
         channel: ChannelId,

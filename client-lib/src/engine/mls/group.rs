@@ -10,7 +10,7 @@ use plenary_certs::mls::{
     auth_data::AuthData,
     context::{ChannelContext, Rule},
     credential::device_of,
-    judge::{Basis, Judge, JudgeError, check_ledger, entry, not_live},
+    judge::{Basis, Judge, JudgeError, check_ledger, entry, not_live, withdrawn},
 };
 use plenary_proto::ids::{ChannelId, DeviceId, Epoch, MemberId, UnixMillis};
 
@@ -138,6 +138,15 @@ impl Group {
                 .map(|(_, device)| device)
                 .collect()
         })
+    }
+
+    /// Devices in it whose members' GRANT the newest ledger has taken back.
+    pub(crate) fn withdrawn(&self) -> Result<Vec<DeviceId>, GroupError> {
+        let (channel, entry) = (self.context()?.channel, self.entry()?);
+        Ok(self.judge.ledger().read(|ledger| {
+            let at = ledger.head().seq;
+            withdrawn(&self.group.roster(), ledger, at, channel, entry)
+        }))
     }
 
     /// First bytes of the epoch authenticator, for the authenticated data.

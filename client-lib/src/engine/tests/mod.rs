@@ -10,6 +10,7 @@ mod heartbeat;
 mod misuse;
 mod races;
 mod recovery;
+mod removing;
 mod revocations;
 mod roster;
 mod sending;

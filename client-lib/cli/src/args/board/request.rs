@@ -99,7 +99,8 @@ pub(crate) enum RequestCommand {
     },
     /// Let members into a channel.
     Grant(EntryArgs),
-    /// Take grants back: nobody may add these members again.
+    /// Take grants back: nobody adds these members again, and whichever member is online removes
+    /// them.
     Withdraw(EntryArgs),
     /// Give a channel to another owner, for instance because its owner left. All else stays.
     Reassign {

@@ -117,7 +117,7 @@ async fn put(items: &FolderItems, id: u8, content: &[u8]) -> ItemId {
 }
 
 #[tokio::test]
-#[ignore = "the child of the test above"]
+#[ignore = "no test: the process that the one above starts"]
 async fn keeps_items_there() {
     let settings = ObjectStoreSettings {
         bucket: Some("plenary".to_owned()),

@@ -39,7 +39,7 @@ async fn a_server_killed_in_the_middle_of_sends_keeps_every_acknowledged_one() -
 
 /// The number that the milestone names.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "longer; run: cargo test -p plenary-tests --test outages -- --ignored"]
+#[ignore = "longer: cargo test -p plenary-tests --test outages -- --ignored"]
 async fn a_server_killed_in_the_middle_of_a_thousand_sends() -> Result<()> {
     Box::pin(killed_in_the_middle(1_000)).await
 }

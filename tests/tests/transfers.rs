@@ -251,7 +251,7 @@ async fn a_file_arrives_whole_through_cuts_of_every_kind() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "long: see above"]
+#[ignore = "10 GiB, long: cargo test --release -p plenary-tests --test transfers -- --ignored cuts"]
 async fn a_large_file_arrives_whole_through_many_cuts() -> Result<()> {
     let told = std::env::var("PLENARY_SOAK").unwrap_or("10240:200".to_owned());
     let (size, count) = told.split_once(':').context("PLENARY_SOAK=MIB:CUTS")?;
@@ -305,7 +305,7 @@ async fn memory_is_the_same_for_every_size() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "long: see above"]
+#[ignore = "10 GiB, long: cargo test --release -p plenary-tests --test transfers -- --ignored memory"]
 async fn memory_is_the_same_for_large_sizes() -> Result<()> {
     let sizes = std::env::var("PLENARY_SIZES").unwrap_or("1,1024,10240".to_owned());
     let sizes: Vec<u64> = sizes.split(',').map(str::parse).collect::<Result<_, _>>()?;

@@ -115,7 +115,7 @@ fn commit_races_and_forks_end_in_one_order_everywhere() {
 }
 
 #[test]
-#[ignore = "minutes: see the module"]
+#[ignore = "minutes: cargo test --release -p plenary-client --lib tests::races -- --ignored"]
 fn a_thousand_commit_races_among_fifty_devices() {
     let start = std::time::Instant::now();
     let tally = races(7, 50, 1_000, 40);

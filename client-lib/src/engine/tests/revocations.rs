@@ -370,7 +370,7 @@ fn revocations_under_load_leave_nothing_to_open() {
 
 /// Eight networks with twenty-five each.
 #[test]
-#[ignore = "minutes: see the module"]
+#[ignore = "minutes: cargo test -p plenary-client --lib two_hundred_revocations -- --ignored"]
 fn two_hundred_revocations_under_load() {
     report((0..8).flat_map(|seed| revocations(seed, 10, 25)).collect());
 }

@@ -35,7 +35,7 @@ fn an_error_at_some_calls_surfaces_and_corrupts_nothing() {
 }
 
 #[test]
-#[ignore = "every call of three workloads, twice, minutes; the command is above"]
+#[ignore = "minutes: cargo test --release -p plenary-server --lib store::tests::calls -- --ignored"]
 fn an_error_at_every_call_surfaces_and_corrupts_nothing() {
     run(&Trial::long("calls", u64::MAX, 1_800), 2);
 }

@@ -54,7 +54,7 @@ fn a_damaged_store_serves_right_or_not_at_all() {
 }
 
 #[test]
-#[ignore = "2,000 folders, minutes; the command is above"]
+#[ignore = "minutes: cargo test --release -p plenary-server --lib store::tests::flips -- --ignored"]
 fn two_thousand_damaged_stores_serve_right_or_not_at_all() {
     run(&Trial::long("damage", 2_000, 1_800));
 }

@@ -24,7 +24,7 @@ fn what_a_killed_process_acknowledged_is_there() {
 }
 
 #[test]
-#[ignore = "1,000 kills, minutes; the command is above"]
+#[ignore = "minutes: cargo test --release -p plenary-server --lib store::tests::kill -- --ignored"]
 fn what_a_thousand_killed_processes_acknowledged_is_there() {
     run(&Trial::long("kill", 1_000, 1_800));
 }

@@ -32,7 +32,7 @@ fn what_was_acknowledged_outlives_a_power_loss() {
 }
 
 #[test]
-#[ignore = "2,000 states, minutes; the command is above"]
+#[ignore = "minutes: cargo test --release -p plenary-server --lib store::tests::power -- --ignored"]
 fn what_was_acknowledged_outlives_two_thousand_power_losses() {
     run(&Trial::long("power", 2_000, 1_800));
 }

@@ -19,7 +19,7 @@ const WAITING: u64 = 256;
 const START: Duration = Duration::from_secs(2);
 
 #[test]
-#[ignore = "a million records, a minute; the command is above"]
+#[ignore = "a minute: cargo test --release -p plenary-server --lib store::tests::rate -- --ignored"]
 fn a_start_with_a_million_records_takes_two_seconds() {
     let trial = Trial::long("start", 1_000_000, 1_800);
     let records = trial.count;

@@ -137,7 +137,7 @@ fn value(key: u64, version: u64) -> Bytes {
 }
 
 #[test]
-#[ignore = "the process that other tests start"]
+#[ignore = "no test: the process that others start"]
 fn works() {
     let Some(root) = std::env::var_os(ROOT).map(PathBuf::from) else {
         return;

@@ -14,14 +14,14 @@ use crate::{
     simulation::{World, connected},
 };
 
-const DAY: u64 = 24 * 3600 * 1000;
+pub(super) const DAY: u64 = 24 * 3600 * 1000;
 
 fn beat_key() -> SigningKey {
     SigningKey::from_seed(&[77; 32]).unwrap()
 }
 
 /// A world whose ROOT names a heartbeat key.
-fn kept(members: usize) -> World {
+pub(super) fn kept(members: usize) -> World {
     let mut world = connected(members);
     name_keys(&mut world, vec![beat_key().public()]);
     world
@@ -43,13 +43,13 @@ fn signed(world: &World, head: LedgerHead, time: UnixMillis) -> Bytes {
 }
 
 /// The heartbeat's machine vouches for the ledger as it is, through party 0.
-fn beat(world: &mut World) {
+pub(super) fn beat(world: &mut World) {
     let signed = signed(world, world.ledger.head(), world.now);
     world.parties[0].engine.call(Request::PutHeartbeat(signed));
     world.run();
 }
 
-fn wait(world: &mut World, millis: u64) {
+pub(super) fn wait(world: &mut World, millis: u64) {
     world.now = world.now.plus(millis);
     world.run();
 }

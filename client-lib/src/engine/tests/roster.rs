@@ -11,8 +11,10 @@ use plenary_proto::{
 };
 use ring::rand::SystemRandom;
 
+use super::heartbeat::{DAY, beat, kept, wait};
 use crate::{
     engine::{AlarmKind, Event},
+    error::ErrorKind,
     simulation::{Passing, Wire, World, connected},
 };
 
@@ -191,4 +193,34 @@ fn a_generation_that_never_came_is_passed_over() {
         assert_eq!(newest(&world, index), key, "{index}");
     }
     assert_eq!(world.alarms(), [] as [&Event; 0]);
+}
+
+#[test]
+fn a_device_that_nobody_vouches_for_is_given_no_names() {
+    let mut world = kept(4);
+    beat(&mut world);
+    wait(&mut world, 3 * DAY + 1);
+    assert!(world.parties[0].engine.freshness(world.now).is_lapsed());
+    let (known, late) = (world.device(2), world.link(2));
+    let device = world.device(late);
+    world.connect(late);
+    world.run();
+    // Not by whoever submits for the Board ...
+    let shelf = |world: &World, device| world.parties[0].engine.shelf(&[device], &[]);
+    let refused = shelf(&world, device).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    assert!(refused.to_string().contains("after the next heartbeat"));
+    assert_eq!(shelf(&world, known).unwrap().len(), 1);
+    // ... and not with the next key, which all others have.
+    world.say(1, revoke(3));
+    world.run_for(90_000);
+    assert_eq!(newest(&world, 0).0, 2);
+    assert_eq!(newest(&world, 2), newest(&world, 0));
+    assert_eq!(sealed(&mut world, late), None);
+    assert_eq!(newest(&world, late).0, 1, "what it was handed when linked");
+    // Somebody vouches again.
+    beat(&mut world);
+    assert_eq!(shelf(&world, device).unwrap().len(), 1);
+    world.run_for(90_000);
+    assert_eq!(newest(&world, late), newest(&world, 0));
 }

@@ -13,6 +13,7 @@ use super::{CheckArgs, ConfirmArgs};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  plenary join 'plenary:...'                                  (asks for name and State)
   plenary join 'plenary:...' --name 'Bob Brown' --state Ruritania --language fr
   plenary join - --name Bob --state Ruritania < invitation.txt
   plenary join 'plenary:...' --name 'Dora Dane' --state Utopia --as expert --expertise malware \\
@@ -23,12 +24,12 @@ Examples:
 Read the fingerprint to whoever invited you, by telephone: the Board compares it.")]
 pub(crate) struct JoinArgs {
     /// The invitation's line; `-` reads it from standard input. Left out: only wait.
-    #[arg(requires_all = ["name", "state"], required_unless_present = "wait")]
+    #[arg(required_unless_present = "wait")]
     pub(crate) invitation: Option<String>,
-    /// Name, as colleagues will see it.
+    /// Name, as colleagues will see it. Asked for on a terminal, if left out.
     #[arg(long, requires = "invitation")]
     pub(crate) name: Option<String>,
-    /// State or body.
+    /// State or body. Asked for on a terminal, if left out.
     #[arg(long, requires = "invitation")]
     pub(crate) state: Option<String>,
     /// A language spoken; may be repeated.

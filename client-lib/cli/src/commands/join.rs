@@ -7,7 +7,7 @@ use plenary_client::{Admission, Builder, Joining, Person};
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::{args::JoinArgs, exit::Failure, output::Style, paths, session::Context};
+use crate::{args::JoinArgs, ask, exit::Failure, output::Style, paths, session::Context};
 
 /// How often to ask whether the Board has decided.
 const ASK: Duration = Duration::from_secs(3);
@@ -38,6 +38,8 @@ async fn ask(context: &Context, invitation: String, args: JoinArgs) -> Result<Bu
     } else {
         invitation
     };
+    let name = ask::unless_given(&context.out, args.name, "name", "Your name").await?;
+    let state = ask::unless_given(&context.out, args.state, "state", "Your State or body").await?;
     let board_key = args.board_key.as_deref();
     let member = board_key
         .map(paths::board_person)
@@ -47,9 +49,8 @@ async fn ask(context: &Context, invitation: String, args: JoinArgs) -> Result<Bu
     let joining = Joining {
         invitation: invitation.trim().to_owned(),
         person: Person {
-            // Both are there: the arguments ask for them with an invitation.
-            name: args.name.unwrap_or_default(),
-            state: args.state.unwrap_or_default(),
+            name,
+            state,
             languages: args.languages,
             expertise: args.expertise,
         },

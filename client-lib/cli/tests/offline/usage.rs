@@ -50,7 +50,6 @@ fn usage_errors_are_two_and_json_when_asked() {
         "nonsense",
         "send",
         "join",
-        "join plenary:x",
         "join --wait --name Bob",
         "send c t --label TLP:PINK",
         "tail --since yesterday",
@@ -118,6 +117,11 @@ fn an_invitation_that_is_none_is_refused_before_anything_is_made() {
     desk.run(&format!("{join} plenary:junk"))
         .fails(2, "plenary: ");
     desk.run(&format!("{join} -")).fails(2, "plenary: ");
+    // Where nobody sits at a terminal nothing is asked.
+    desk.run("--profile p join plenary:junk")
+        .fails(2, "Give --name");
+    desk.run("--profile p join plenary:junk --name Bob")
+        .fails(2, "Give --state");
     desk.run(&format!("{join} plenary:x --board-key pass"))
         .fails(2, "board-person");
     assert!(!desk.path("p").exists());

@@ -16,10 +16,10 @@ use super::within;
 use crate::{
     channels::Slot,
     error::OpError,
-    hub::{To, push_frame},
+    hub::{To, moved_frame, push_frame},
     network::Network,
     session::DeviceCaller,
-    store::{self, Appended, GroupState, StoreError, Transition},
+    store::{self, Appended, GroupState, Moved, Record, StoreError, Transition},
 };
 
 /// Welcomes of one commit.
@@ -154,6 +154,8 @@ async fn commit(
         welcomes,
     });
     let channel = append.channel;
+    let (device, client_id, time) = (append.device, append.client_id, append.time);
+    let bytes = append.bytes.clone();
     let doubt = Doubt(slot);
     let appended = network.store.append(append).await.map_err(conflict)?;
     if appended.repeated {
@@ -162,6 +164,22 @@ async fn commit(
     let gone = group.gone_in(&next);
     slot.swap(next);
     std::mem::forget(doubt);
+    // Those removed learn it from the record: what tells the others may come when they are out.
+    let record = Record {
+        seq: appended.head.seq,
+        device,
+        client_id,
+        time,
+        bytes,
+        hash: appended.head.hash,
+    };
+    let removal = moved_frame(&Moved {
+        channel,
+        record: Arc::new(record),
+    });
+    for device in &gone {
+        network.hub.push(To::Device(*device), removal.clone());
+    }
     network.hub.unwatch(channel, &gone);
     for device in welcomed {
         let push = push_frame(Push::Welcome(channel));

@@ -300,13 +300,18 @@ fn a_direct_channel_is_joined_by_welcome_and_left_by_removal() {
     rig.hub.heard();
     let removal = owner.commit(&[], &[11]);
     rig.commit(DIRECT, 10, &removal).unwrap();
-    assert_eq!(
-        rig.hub.heard(),
-        [
-            Heard::Moved(DIRECT, 3),
-            Heard::Unwatch(DIRECT, vec![device_id(11)])
-        ]
-    );
+    // Who is removed is told by itself, before nothing more is told.
+    let heard = rig.hub.heard();
+    let [Heard::Moved(_, 3), Heard::Device(told, push), unwatch] = &heard[..] else {
+        panic!("{heard:?}");
+    };
+    let Push::Moved { channel, record } = push else {
+        panic!("{push:?}");
+    };
+    assert_eq!((*told, *channel), (device_id(11), DIRECT));
+    assert_eq!((record.seq, record.device), (Seq(3), device_id(10)));
+    assert_eq!(record.bytes, removal.bytes);
+    assert_eq!(*unwatch, Heard::Unwatch(DIRECT, vec![device_id(11)]));
     refused(read(&rig, 11, DIRECT, 0));
     refused(rig.group_state(11, DIRECT));
     assert!(say(&rig, DIRECT, &mut guest, "still here?").is_err());

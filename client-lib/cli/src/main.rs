@@ -52,8 +52,13 @@ fn run(cli: Cli, out: Output) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::io("the runtime", &error))?;
-    let context = Context { out, global };
-    let done = runtime.block_on(async { work(&context, command).await });
+    let context = Context::new(out, global);
+    let done = runtime.block_on(async {
+        let done = work(&context, command).await;
+        // However the command ended: a store in use while the process ends would fall over it.
+        context.close().await;
+        done
+    });
     // A read from the terminal may still wait: it must not keep the process.
     runtime.shutdown_background();
     done

@@ -1,6 +1,11 @@
 //! A profile that is open for one command.
 
-use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use plenary_client::{Builder, Client, ErrorKind, Event, Standing};
 use secrecy::SecretString;
@@ -45,6 +50,8 @@ type Telling = Arc<tokio::sync::Mutex<()>>;
 pub(crate) struct Context {
     pub(crate) out: Output,
     pub(crate) global: Global,
+    /// Profiles that were opened.
+    opened: Arc<Mutex<Vec<Client>>>,
 }
 
 /// An open profile.
@@ -55,6 +62,22 @@ pub(crate) struct Session {
 }
 
 impl Context {
+    pub(crate) fn new(out: Output, global: Global) -> Self {
+        Self {
+            out,
+            global,
+            opened: Arc::default(),
+        }
+    }
+
+    /// Closes every profile that is still open.
+    pub(crate) async fn close(&self) {
+        let opened = std::mem::take(&mut *lock(&self.opened));
+        for client in opened {
+            client.close().await;
+        }
+    }
+
     /// How long to wait for the server.
     pub(crate) fn patience(&self) -> Duration {
         self.global.timeout.unwrap_or(PATIENCE)
@@ -121,6 +144,7 @@ impl Context {
             builder = builder.offline();
         }
         let client = open(builder).await?;
+        lock(&self.opened).push(client.clone());
         let telling = Telling::default();
         self.watch(&client, telling.clone());
         let mut session = Session {
@@ -232,6 +256,10 @@ impl Session {
         self.client.close().await;
         self.stale.map_or(Ok(()), Err)
     }
+}
+
+fn lock(opened: &Mutex<Vec<Client>>) -> MutexGuard<'_, Vec<Client>> {
+    opened.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Opens a profile, waiting a little for whoever has it open.

@@ -104,6 +104,18 @@ fn strike(
     trial.nothing_false();
 }
 
+/// A commit in the name of this device is refused by all three others.
+fn refused(trial: &mut Trial, channel: ChannelId, device: DeviceId, commit: Vec<u8>) {
+    let records = vec![(device, commit)];
+    strike(
+        trial,
+        channel,
+        records,
+        &[0, 1, 2],
+        AlarmKind::InvalidCommit,
+    );
+}
+
 fn bytes(message: &MlsMessage) -> Vec<u8> {
     message.to_bytes().unwrap()
 }
@@ -136,13 +148,11 @@ pub fn hostile_ghost_device(trial: &mut Trial) {
             false => builder,
         }
     });
-    let records = vec![(colluder.device, bytes(commit.commit_message()))];
-    strike(
+    refused(
         trial,
         channel,
-        records,
-        &[0, 1, 2],
-        AlarmKind::InvalidCommit,
+        colluder.device,
+        bytes(commit.commit_message()),
     );
 }
 
@@ -169,14 +179,7 @@ pub fn hostile_ghost_enters(trial: &mut Trial) {
     let (_, info, tree, _) = Colluder::group_state(&mut trial.world, 0, channel);
     let data = colluder.data(&trial.world);
     let commit = ghost.external(&info, &tree, &data).unwrap();
-    let records = vec![(ghost.device, commit)];
-    strike(
-        trial,
-        channel,
-        records,
-        &[0, 1, 2],
-        AlarmKind::InvalidCommit,
-    );
+    refused(trial, channel, ghost.device, commit);
 }
 
 /// A live device without a GRANT lets itself into a channel by GRANT.
@@ -229,13 +232,11 @@ pub fn hostile_remove_by_non_owner(trial: &mut Trial) {
     let leaf = colluder.leaf_of(removed);
     let data = colluder.data(&trial.world);
     let commit = colluder.commit(&data, |builder| builder.remove_member(leaf).unwrap());
-    let records = vec![(colluder.device, bytes(commit.commit_message()))];
-    strike(
+    refused(
         trial,
         channel,
-        records,
-        &[0, 1, 2],
-        AlarmKind::InvalidCommit,
+        colluder.device,
+        bytes(commit.commit_message()),
     );
 }
 
@@ -295,14 +296,7 @@ pub fn hostile_external_commit_by_revoked(trial: &mut Trial) {
         data = colluder.data(&trial.world);
     }
     let commit = colluder.external(&info, &tree, &data).unwrap();
-    let records = vec![(colluder.device, commit)];
-    strike(
-        trial,
-        channel,
-        records,
-        &[0, 1, 2],
-        AlarmKind::InvalidCommit,
-    );
+    refused(trial, channel, colluder.device, commit);
 }
 
 /// A commit that leaves a revoked leaf in the group, though it names the ledger that has it out.
@@ -353,13 +347,11 @@ pub fn hostile_two_commits_in_one_epoch(trial: &mut Trial) {
     let data = colluder.data(&trial.world);
     let second = colluder.commit(&data, |builder| builder);
     honestly(trial, channel, &mut colluder, &data);
-    let records = vec![(colluder.device, bytes(second.commit_message()))];
-    strike(
+    refused(
         trial,
         channel,
-        records,
-        &[0, 1, 2],
-        AlarmKind::InvalidCommit,
+        colluder.device,
+        bytes(second.commit_message()),
     );
 }
 
@@ -371,13 +363,11 @@ pub fn hostile_commit_for_another_channel(trial: &mut Trial) {
     elsewhere.enter(&mut trial.world, other);
     let data = elsewhere.data(&trial.world);
     let commit = elsewhere.commit(&data, |builder| builder);
-    let records = vec![(elsewhere.device, bytes(commit.commit_message()))];
-    strike(
+    refused(
         trial,
         channel,
-        records,
-        &[0, 1, 2],
-        AlarmKind::InvalidCommit,
+        elsewhere.device,
+        bytes(commit.commit_message()),
     );
 }
 
@@ -387,13 +377,11 @@ pub fn hostile_bad_path_secrets(trial: &mut Trial) {
     colluder.spoil_paths();
     let data = colluder.data(&trial.world);
     let commit = colluder.commit(&data, |builder| builder);
-    let records = vec![(colluder.device, bytes(commit.commit_message()))];
-    strike(
+    refused(
         trial,
         channel,
-        records,
-        &[0, 1, 2],
-        AlarmKind::InvalidCommit,
+        colluder.device,
+        bytes(commit.commit_message()),
     );
 }
 
@@ -420,13 +408,11 @@ pub fn hostile_wrong_tags(trial: &mut Trial) {
     colluder.spoil_tags();
     let data = colluder.data(&trial.world);
     let commit = colluder.commit(&data, |builder| builder);
-    let records = vec![(colluder.device, bytes(commit.commit_message()))];
-    strike(
+    refused(
         trial,
         channel,
-        records,
-        &[0, 1, 2],
-        AlarmKind::InvalidCommit,
+        colluder.device,
+        bytes(commit.commit_message()),
     );
 }
 
@@ -439,14 +425,7 @@ pub fn hostile_rewritten_commit(trial: &mut Trial) {
     // The first four bytes make it a commit at all.
     let at = 4 + trial.dice.below(commit.len() - 4);
     commit[at] ^= 1 << trial.dice.below(8);
-    let records = vec![(colluder.device, commit)];
-    strike(
-        trial,
-        channel,
-        records,
-        &[0, 1, 2],
-        AlarmKind::InvalidCommit,
-    );
+    refused(trial, channel, colluder.device, commit);
 }
 
 /// A proposal by itself in the log, and a commit that refers to it.
@@ -480,14 +459,7 @@ pub fn hostile_proposal_from_outside(trial: &mut Trial) {
     let (_, info, tree, _) = Colluder::group_state(&mut trial.world, 0, channel);
     let data = colluder.data(&trial.world);
     let proposal = outsider.propose_itself(&info, &tree, &data, trial.world.now);
-    let records = vec![(outsider.device, proposal)];
-    strike(
-        trial,
-        channel,
-        records,
-        &[0, 1, 2],
-        AlarmKind::InvalidCommit,
-    );
+    refused(trial, channel, outsider.device, proposal);
 }
 
 /// A commit that changes what the group says of itself, or wants another group instead.
@@ -502,13 +474,11 @@ pub fn hostile_group_changes_itself(trial: &mut Trial) {
             builder.reinit(None, version, HYBRID, own).unwrap()
         }),
     };
-    let records = vec![(colluder.device, bytes(commit.commit_message()))];
-    strike(
+    refused(
         trial,
         channel,
-        records,
-        &[0, 1, 2],
-        AlarmKind::InvalidCommit,
+        colluder.device,
+        bytes(commit.commit_message()),
     );
 }
 
@@ -531,13 +501,11 @@ pub fn hostile_commit_goes_back(trial: &mut Trial) {
         false => data.time = old.time,
     }
     let commit = colluder.commit(&data, |builder| builder);
-    let records = vec![(colluder.device, bytes(commit.commit_message()))];
-    strike(
+    refused(
         trial,
         channel,
-        records,
-        &[0, 1, 2],
-        AlarmKind::InvalidCommit,
+        colluder.device,
+        bytes(commit.commit_message()),
     );
 }
 

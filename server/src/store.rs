@@ -27,6 +27,8 @@ mod execute;
 mod export;
 mod fault;
 mod folder;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod journal;
 mod layers;
 mod marks;

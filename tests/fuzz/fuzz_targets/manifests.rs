@@ -6,6 +6,5 @@ use plenary_client::files::{Described, Manifest};
 
 fuzz_target!(|data: &[u8]| {
     let _ = Manifest::decode(data);
-    let _ = Manifest::from_bytes(data);
     let _ = Described::decode(data);
 });

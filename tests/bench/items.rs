@@ -97,7 +97,7 @@ async fn run(size: u64) -> Result<Vec<String>> {
     let costs = [
         ("sender", up.client),
         ("recipient", down.client),
-        ("server", (up.server + down.server)),
+        ("server, both ways", up.server + down.server),
     ];
     for ((who, seconds), most) in costs.into_iter().zip(CPU) {
         let each = seconds / gib;

@@ -70,7 +70,10 @@ impl Page {
     /// All rows with their keys, in order.
     pub fn rows(&self) -> Result<Vec<PagedRow<'_>>, Malformed> {
         let first = number(&self.key)?;
-        let rows = self.slices()?.zip(first..);
+        // No log is so long: a page whose numbers would run over is not one of ours.
+        let count = Fields(&self.body).u32()?;
+        let end = first.checked_add(count.into()).ok_or(Malformed)?;
+        let rows = self.slices()?.zip(first..end);
         Ok(rows
             .map(|(row, number)| ([log(&self.key), &number.to_be_bytes()].concat(), row))
             .collect())
@@ -174,6 +177,17 @@ mod tests {
             };
             assert_eq!(page.rows(), Err(Malformed), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn a_page_whose_numbers_run_over_is_malformed() {
+        let body = b"\0\0\0\x02\0\0\0\0\0\0\0\0".to_vec();
+        let at = |n| Page {
+            key: key(n),
+            body: body.clone(),
+        };
+        assert_eq!(at(u64::MAX - 1).rows(), Err(Malformed));
+        assert_eq!(at(u64::MAX - 2).rows().map(|rows| rows.len()), Ok(2));
     }
 
     #[test]

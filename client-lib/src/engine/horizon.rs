@@ -33,8 +33,13 @@ impl Horizon {
     /// Whether a device that is live may also be relied on: it was live at the horizon, and no
     /// other word of the Board speaks against it. This device itself always is.
     pub(crate) fn accepts(&self, ledger: &Ledger, device: DeviceId, now: UnixMillis) -> bool {
+        device == self.own || self.reaches(ledger, device, now)
+    }
+
+    /// The same, and of this device what others would say of it.
+    pub(super) fn reaches(&self, ledger: &Ledger, device: DeviceId, now: UnixMillis) -> bool {
         let vouched = |through| ledger.standing(device, through, now) == Standing::Live;
-        device == self.own || (!self.out.contains(&device) && self.through.is_none_or(vouched))
+        !self.out.contains(&device) && self.through.is_none_or(vouched)
     }
 }
 

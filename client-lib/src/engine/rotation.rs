@@ -19,7 +19,7 @@ use plenary_proto::{
 };
 use ring::rand::SystemRandom;
 
-use super::{AlarmKind, Engine, Waiting, upkeep::turn};
+use super::{AlarmKind, Engine, Waiting, horizon::Horizon, upkeep::turn};
 use crate::error::{Error, ErrorKind};
 
 /// Between one device's turn to replace the key and the next one's.
@@ -38,6 +38,15 @@ pub(super) struct Due {
     /// Not before this: somebody else may be at it.
     from: UnixMillis,
     told: bool,
+}
+
+/// Whether a device replaces the key: a live one of the Board, and not beyond the horizon, or it would
+/// know names that nobody may hand it.
+fn makes_keys(ledger: &Ledger, horizon: &Horizon, device: DeviceId, now: UnixMillis) -> bool {
+    let member = ledger.device(device).map(|device| device.member);
+    member.is_some_and(|member| ledger.is_board(member))
+        && ledger.standing(device, ledger.head().seq, now) == Standing::Live
+        && horizon.reaches(ledger, device, now)
 }
 
 type Shelf = Vec<(SealedName, bytes::Bytes)>;
@@ -94,13 +103,10 @@ impl Engine {
 
     fn rotation_turn(&self, now: UnixMillis) -> u64 {
         let own = self.device();
+        let horizon = self.horizon(now);
         self.ledger.read(|ledger| {
-            let at = ledger.head().seq;
-            let devices = ledger
-                .devices()
-                .filter(|device| ledger.is_board(device.member))
-                .filter(|device| ledger.standing(device.id, at, now) == Standing::Live)
-                .map(|device| device.id);
+            let devices = ledger.devices().map(|device| device.id);
+            let devices = devices.filter(|device| makes_keys(ledger, &horizon, *device, now));
             turn(devices, own, &ledger.head())
         })
     }
@@ -111,9 +117,10 @@ impl Engine {
             .waiting
             .values()
             .any(|waiting| matches!(waiting, Waiting::Roster(..)));
-        let member = self.identity.member();
-        let may = self.ledger.read(|ledger| ledger.is_board(member))
-            && self.standing(now) == Standing::Live;
+        let (own, horizon) = (self.device(), self.horizon(now));
+        let may = self
+            .ledger
+            .read(|ledger| makes_keys(ledger, &horizon, own, now));
         let (Some(newest), false, true) = (self.roster.newest, under_way, may && self.online)
         else {
             return Ok(());

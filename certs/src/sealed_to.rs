@@ -1,7 +1,7 @@
 //! What is sealed to one device: HPKE (RFC 9180) of the hybrid suite, base mode, bound to a context.
 //!
 //! It says nothing of who sealed: it travels inside what names its sender, such as an MLS message,
-//! or between other fields that the sender signs ([`seal_parts`], [`framed`]).
+//! or between other fields that the sender signs (`seal_parts`, `framed`).
 
 use std::fmt;
 

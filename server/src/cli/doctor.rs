@@ -64,7 +64,7 @@ pub fn run(config: &Config, args: &DoctorArgs) -> anyhow::Result<()> {
     findings.push(judged("clock", clock(config)));
     findings.push(judged("certificate", certificate(config, running.as_ref())));
     findings.push(judged("connection", connection(config, running.as_ref())));
-    findings.push(judged("address", address(config)));
+    findings.push(judged("address", address(config, running.as_ref())));
     findings.push(judged("backup", backup(config)));
     findings.push(judged("scrub", scrub(running.as_ref())));
     for finding in &findings {
@@ -279,8 +279,11 @@ fn pin(config: &Config) -> anyhow::Result<Digest> {
     }
 }
 
-fn address(config: &Config) -> Judged {
-    let address = config.public_address(config.listen.port());
+fn address(config: &Config, running: Option<&Status>) -> Judged {
+    let address = match running {
+        Some(status) => status.address.clone(),
+        None => config.public_address(config.listen.port()),
+    };
     match address.to_socket_addrs().map(|mut found| found.next()) {
         Ok(Some(found)) if found.ip().is_loopback() => warning(format!(
             "members are told {address}, which only this machine reaches: set names or address"

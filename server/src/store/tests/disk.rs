@@ -104,6 +104,16 @@ pub(super) fn watch(
 /// What a process did to its disk.
 pub(super) struct Recorded(Vec<Change>);
 
+/// A call that was made to fail.
+pub struct Failed<'a> {
+    pub verb: &'a str,
+    pub path: &'a str,
+    /// What was named last before.
+    pub named: &'a Path,
+    /// How often the file at `path` had been written to by then.
+    pub writes: usize,
+}
+
 impl Recorded {
     pub fn read(log: &Path) -> Self {
         let bytes = fs::read(log).unwrap();
@@ -142,32 +152,34 @@ impl Recorded {
         self.0.len()
     }
 
-    /// The calls that were made to fail: verb and path, and what was named last before.
-    pub fn failed(&self) -> Vec<(&str, &Path)> {
+    /// The calls that were made to fail.
+    pub fn failed(&self) -> Vec<Failed<'_>> {
         let mut named = Path::new("");
+        let mut files: HashMap<&Path, u64> = HashMap::new();
+        let mut writes: HashMap<u64, usize> = HashMap::new();
         let mut failed = Vec::new();
         for change in &self.0 {
             match change {
                 Change::Rename(_, to) | Change::MakeDir(to) => named = to,
-                Change::Failed(call) => failed.push((call.as_str(), named)),
+                Change::Create(ino, at) => {
+                    files.insert(at, *ino);
+                    writes.insert(*ino, 0);
+                }
+                Change::Write(ino, ..) => *writes.entry(*ino).or_default() += 1,
+                Change::Failed(call) => {
+                    let (verb, path) = call.split_once(' ').unwrap();
+                    let ino = files.get(Path::new(path));
+                    failed.push(Failed {
+                        verb,
+                        path,
+                        named,
+                        writes: ino.and_then(|ino| writes.get(ino)).copied().unwrap_or(0),
+                    });
+                }
                 _ => {}
             }
         }
         failed
-    }
-
-    /// How often the file now at `path` was written to.
-    pub fn writes_to(&self, path: &Path) -> usize {
-        let mut found = None;
-        let mut writes = 0;
-        for change in &self.0 {
-            match change {
-                Change::Create(ino, at) if at == path => (found, writes) = (Some(*ino), 0),
-                Change::Write(ino, ..) if found == Some(*ino) => writes += 1,
-                _ => {}
-            }
-        }
-        writes
     }
 
     /// How many changes below `root` could have been made to fail.

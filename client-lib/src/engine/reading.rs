@@ -5,6 +5,8 @@
 //!                         ^ stop: ledger first, in doubt ([super::healing]), left out
 //! ```
 
+use std::cmp::Ordering;
+
 use plenary_proto::{
     ids::{ChannelHead, ChannelId, UnixMillis},
     limits,
@@ -209,11 +211,12 @@ impl Engine {
     /// The signed head is not that of the log as read here.
     fn contradicts(&self, id: ChannelId, head: ChannelHead) -> Result<bool, Error> {
         let own = channel_row(self, id)?.head;
-        let known = match head.seq == own.seq {
-            true => Some(own.hash),
-            false => self.store.hash_at(id, head.seq)?,
+        let known = match head.seq.cmp(&own.seq) {
+            Ordering::Greater => None,
+            Ordering::Equal => Some(own.hash),
+            Ordering::Less => self.store.hash_at(id, head.seq)?,
         };
-        Ok(head.seq <= own.seq && known.is_some_and(|hash| hash != head.hash))
+        Ok(known.is_some_and(|hash| hash != head.hash))
     }
 
     /// Out of a channel, without having read why.

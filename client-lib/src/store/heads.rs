@@ -54,6 +54,18 @@ impl Block {
         Seq((self.first.0 + self.len()).saturating_sub(1))
     }
 
+    /// The chain hash at one of its positions, or right before.
+    fn hash_at(&self, channel: ChannelId, seq: Seq) -> Digest {
+        if seq == self.end() {
+            return self.after;
+        }
+        (self.first.0..=seq.0)
+            .zip(self.digests())
+            .fold(self.before, |hash, (seq, entry)| {
+                link(&hash, channel, Seq(seq), &entry)
+            })
+    }
+
     fn digests(&self) -> impl Iterator<Item = Digest> {
         self.entries
             .chunks_exact(Digest::LEN)
@@ -140,6 +152,12 @@ impl Store {
 
     /// The chain hash at a position, if this device has read there.
     pub(crate) fn hash_at(&self, channel: ChannelId, seq: Seq) -> Result<Option<Digest>, Error> {
+        let block = self.block_at(channel, seq)?;
+        Ok(block.map(|block| block.hash_at(channel, seq)))
+    }
+
+    /// The block that a position lies in, or begins after.
+    fn block_at(&self, channel: ChannelId, seq: Seq) -> Result<Option<Block>, Error> {
         let connection = self.lock();
         let mut query = connection.prepare_cached(&format!(
             "SELECT {COLUMNS} FROM chain
@@ -152,38 +170,16 @@ impl Store {
                 Block::from_row,
             )
             .optional()?;
-        let Some(block) = block.filter(|block| seq <= block.end()) else {
-            return Ok(None);
-        };
-        if seq == block.end() {
-            return Ok(Some(block.after));
-        }
-        let hash = (block.first.0..=seq.0)
-            .zip(block.digests())
-            .fold(block.before, |hash, (seq, entry)| {
-                link(&hash, channel, Seq(seq), &entry)
-            });
-        Ok(Some(hash))
+        Ok(block.filter(|block| seq <= block.end()))
     }
 
     /// Lets a block end at a position, and the next one begin there.
     pub(crate) fn split_chain(&self, channel: ChannelId, at: Seq) -> Result<(), Error> {
-        let Some(hash) = self.hash_at(channel, at)? else {
-            return Ok(());
-        };
-        let connection = self.lock();
-        let mut query = connection.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM chain
-             WHERE channel = ? AND first <= ? AND NOT aside ORDER BY first DESC, id DESC LIMIT 1"
-        ))?;
-        let block = query
-            .query_row(params![channel.0, at.next().0 as i64], Block::from_row)
-            .optional()?;
-        drop(query);
-        drop(connection);
+        let block = self.block_at(channel, at)?;
         let Some(mut block) = block.filter(|block| at < block.end()) else {
             return Ok(());
         };
+        let hash = block.hash_at(channel, at);
         let kept = (at.0 + 1 - block.first.0) as usize * Digest::LEN;
         let rest = Block {
             id: 0,

@@ -49,12 +49,9 @@ pub(super) const MOST_TRIES: u32 = 6;
 /// So often is a commit read that does not hold before the device's own state is thought to be at
 /// fault.
 const READS: u32 = 3;
-/// Before the second reading; four times as long before each further one, up to the most.
-const READ_AGAIN_MS: u64 = 1_000;
-const READ_AGAIN_MOST_MS: u64 = 64_000;
 /// After so long without another one, a return counts as done.
 const FORGET_MS: u64 = 3_600_000;
-/// Before the second try; four times as long before each further one.
+/// Before the second try, or reading; four times as long before each further one.
 const WAIT_MS: u64 = 1_000;
 /// All members may have to return from the same thing: not in the same moment.
 const SPREAD_MS: u64 = 300;
@@ -128,8 +125,7 @@ impl Engine {
                 _ => {}
             }
         }
-        let wait = READ_AGAIN_MS << (2 * (reads - 1)).min(6);
-        let wait = wait.min(READ_AGAIN_MOST_MS) + self.jitter(SPREAD_MS)?;
+        let wait = fourfold(reads - 1, 3) + self.jitter(SPREAD_MS)?;
         self.put_off(id, now.plus(wait));
         Ok(())
     }
@@ -368,7 +364,12 @@ impl Healing {
     fn wait(&self) -> u64 {
         match self.tries {
             0 | 1 => 0,
-            tries => WAIT_MS << (2 * (tries - 2)).min(12),
+            tries => fourfold(tries - 2, 6),
         }
     }
+}
+
+/// So many times four times as long, but no more than `most` times.
+fn fourfold(times: u32, most: u32) -> u64 {
+    WAIT_MS << (2 * times.min(most))
 }

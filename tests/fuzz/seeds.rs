@@ -1,9 +1,5 @@
 //! Where fuzzing begins: writes `corpus/TARGET/` from the bytes that the tests of each format pin,
-//! which are what its encoder wrote. Needs nothing but the standard library; in this folder:
-//!
-//! ```sh
-//! rustc --edition 2024 -o /tmp/seeds seeds.rs && /tmp/seeds
-//! ```
+//! which are what its encoder wrote. Needs nothing but the standard library; `run.sh` runs it.
 
 use std::{fs, path::Path};
 

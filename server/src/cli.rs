@@ -4,6 +4,7 @@ mod admin;
 mod arguments;
 mod backup;
 mod doctor;
+mod key;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -84,6 +85,7 @@ fn command(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::VerifyBackup(args)) => backup::verify(&args),
         Some(Command::Restore(args)) => backup::restore(&load()?, &args),
         Some(Command::Rebuild { json }) => backup::rebuild(&load()?, json),
+        Some(Command::Key(command)) => key::run(&load()?, &command),
         Some(Command::Admin(args)) => admin::run(&load()?, args),
         Some(Command::Doctor(args)) => doctor::run(&load()?, &args),
         Some(Command::Completions { shell }) => {

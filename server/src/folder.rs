@@ -5,6 +5,7 @@
 //! plenary-server.format   what this folder is; written first
 //! ca.pem ca.key           the network's CA (see plenary_certs::tls::Authority)
 //! server.key              the server's identity, Ed25519 in PKCS #8
+//! server.key.next         another one, until the Board has named it
 //! founder.json            what the founder needs, a secret until the network is founded; written
 //!                         last, so its presence says that all keys were there
 //! store/ items/           see the store
@@ -25,6 +26,7 @@ use zeroize::Zeroizing;
 const FORMAT_FILE: &str = "plenary-server.format";
 const FORMAT: &str = "plenary server data, format 1\n";
 const KEY_FILE: &str = "server.key";
+const NEXT_KEY_FILE: &str = "server.key.next";
 /// Life of the invitation that founds the network: as long as it takes; a start renews it.
 const FOUNDING_LIFE_MS: u64 = 365 * 24 * 3600 * 1000;
 /// The files of a data folder beside store and items: all that a backup takes.
@@ -114,12 +116,9 @@ impl Folder {
             if !first_start {
                 return Err(lost(KEY_FILE));
             }
-            make_key(path)?;
+            make_key(&key_file)?;
         }
-        let mut public = PublicKey([0; PublicKey::LEN]);
-        public
-            .0
-            .copy_from_slice(read_key(path)?.public_key().as_ref());
+        let public = public_key(&read_key(&key_file)?);
         Ok(Self {
             path: path.to_owned(),
             authority,
@@ -139,7 +138,7 @@ impl Folder {
     /// # Errors
     /// [`FolderError::Damaged`] should the file have changed since.
     pub fn read_key(&self) -> Result<Ed25519KeyPair, FolderError> {
-        read_key(&self.path)
+        read_key(&self.path.join(KEY_FILE))
     }
 
     /// No start was completed in this folder before.
@@ -262,23 +261,98 @@ fn enter(path: &Path) -> Result<File, FolderError> {
     }
 }
 
-fn read_key(path: &Path) -> Result<Ed25519KeyPair, FolderError> {
-    let file = path.join(KEY_FILE);
-    let pkcs8 = Zeroizing::new(fs::read(&file).map_err(io_at(&file))?);
+/// The keys of a data folder, `server.key` lost or not, a server running on it or not.
+pub struct Keys(PathBuf);
+
+impl Keys {
+    /// Those of a folder that a server has made.
+    ///
+    /// # Errors
+    /// [`FolderError::Foreign`], [`FolderError::Format`].
+    pub fn of(path: &Path) -> Result<Self, FolderError> {
+        match fs::read_to_string(path.join(FORMAT_FILE)) {
+            Ok(text) if text == FORMAT => Ok(Self(path.to_owned())),
+            Ok(_) => Err(FolderError::Format(path.to_owned())),
+            Err(_) => Err(FolderError::Foreign(path.to_owned())),
+        }
+    }
+
+    /// Keeps servers away until the returned file is dropped.
+    ///
+    /// # Errors
+    /// [`FolderError::Locked`] while one runs.
+    pub fn lock(&self) -> Result<File, FolderError> {
+        enter(&self.0)
+    }
+
+    /// The key in use; `None`: lost.
+    ///
+    /// # Errors
+    /// [`FolderError::Damaged`].
+    pub fn current(&self) -> Result<Option<PublicKey>, FolderError> {
+        public_of(&self.0.join(KEY_FILE))
+    }
+
+    /// The key made to follow, if one was.
+    ///
+    /// # Errors
+    /// [`FolderError::Damaged`].
+    pub fn next(&self) -> Result<Option<PublicKey>, FolderError> {
+        public_of(&self.0.join(NEXT_KEY_FILE))
+    }
+
+    /// The key that is to follow: the one made before, or a new one.
+    ///
+    /// # Errors
+    /// [`FolderError::Damaged`], [`FolderError::Io`].
+    pub fn make_next(&self) -> Result<PublicKey, FolderError> {
+        let file = self.0.join(NEXT_KEY_FILE);
+        if !file.exists() {
+            make_key(&file)?;
+        }
+        Ok(public_key(&read_key(&file)?))
+    }
+
+    /// Puts the key that is to follow in the place of the other one, which is gone then.
+    ///
+    /// # Errors
+    /// [`FolderError::Io`].
+    pub fn promote(&self) -> Result<(), FolderError> {
+        let next = self.0.join(NEXT_KEY_FILE);
+        fs::rename(&next, self.0.join(KEY_FILE))
+            .and_then(|()| File::open(&self.0)?.sync_all())
+            .map_err(io_at(&next))
+    }
+}
+
+fn public_of(file: &Path) -> Result<Option<PublicKey>, FolderError> {
+    match file.exists() {
+        true => Ok(Some(public_key(&read_key(file)?))),
+        false => Ok(None),
+    }
+}
+
+fn public_key(pair: &Ed25519KeyPair) -> PublicKey {
+    let mut public = PublicKey([0; PublicKey::LEN]);
+    public.0.copy_from_slice(pair.public_key().as_ref());
+    public
+}
+
+fn read_key(file: &Path) -> Result<Ed25519KeyPair, FolderError> {
+    let pkcs8 = Zeroizing::new(fs::read(file).map_err(io_at(file))?);
     Ed25519KeyPair::from_pkcs8(&pkcs8).map_err(|error| FolderError::Damaged {
-        path: file,
+        path: file.to_owned(),
         reason: error.to_string(),
     })
 }
 
-fn make_key(path: &Path) -> Result<(), FolderError> {
-    let file = path.join(KEY_FILE);
+fn make_key(file: &Path) -> Result<(), FolderError> {
     let pkcs8 =
         Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| FolderError::Io {
-            path: file.clone(),
+            path: file.to_owned(),
             reason: "the system gives no randomness".to_owned(),
         })?;
-    replace(&file, pkcs8.as_ref(), 0o600).map_err(io_at(&file))
+    replace(file, pkcs8.as_ref(), 0o600).map_err(io_at(file))
 }
 
 /// Writes a whole file or nothing, durably.
@@ -326,6 +400,36 @@ mod tests {
         let pin = folder.authority.pin();
         let founder = folder.tell_founder("localhost:7443".to_owned(), pin, true, NOW);
         (founder.unwrap().0, folder.server_key())
+    }
+
+    #[test]
+    fn the_next_key_waits_beside_the_one_in_use() {
+        let (_base, path) = made();
+        assert!(matches!(Keys::of(&path), Err(FolderError::Foreign(_))));
+        let (_, key) = finish(&path);
+        let keys = Keys::of(&path).unwrap();
+        assert_eq!((keys.current(), keys.next()), (Ok(Some(key)), Ok(None)));
+        let running = Folder::open(&path, NOW).unwrap();
+        let next = keys.make_next().unwrap();
+        assert_eq!(keys.make_next(), Ok(next));
+        assert!(matches!(keys.lock(), Err(FolderError::Locked(_))));
+        assert_eq!(running.server_key(), key);
+        drop(running);
+        let lock = keys.lock().unwrap();
+        assert!(matches!(
+            Folder::open(&path, NOW),
+            Err(FolderError::Locked(_))
+        ));
+        keys.promote().unwrap();
+        drop(lock);
+        assert_eq!(keys.next(), Ok(None));
+        assert_eq!(Folder::open(&path, NOW).unwrap().server_key(), next);
+        // Lost: the next one can still be made.
+        fs::remove_file(path.join(KEY_FILE)).unwrap();
+        assert_eq!(keys.current(), Ok(None));
+        assert!(keys.make_next().is_ok());
+        let refused = Folder::open(&path, NOW).unwrap_err();
+        assert!(matches!(refused, FolderError::Damaged { .. }));
     }
 
     #[test]

@@ -88,10 +88,11 @@ impl Engine {
                 "the server serves another network than this profile's",
             ));
         }
-        if self.server_key().is_some_and(|key| key != hello.server_key) {
+        let own = self.ledger_head();
+        // Statements that are unknown here may name another key: they are read before anything else.
+        if !self.is_named(hello) && hello.ledger.seq <= own.seq {
             return Err((AlarmKind::WrongServerKey, WRONG_KEY));
         }
-        let own = self.ledger_head();
         let known = self.ledger.read(|ledger| ledger.head_at(hello.ledger.seq));
         match known {
             Some(head) if head.hash != hello.ledger.hash => Err((
@@ -104,6 +105,19 @@ impl Engine {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// Whether the server's key is the one that the ledger names by now, or none is named yet.
+    fn is_named(&self, hello: &Hello) -> bool {
+        self.server_key().is_none_or(|key| key == hello.server_key)
+    }
+
+    /// Whether whoever is connected is the server that the ledger names. Before that it is asked for
+    /// the ledger only.
+    pub(crate) fn knows_server(&self) -> bool {
+        self.server
+            .as_ref()
+            .is_none_or(|hello| self.is_named(hello))
     }
 
     pub(super) fn read_ledger(&mut self) {
@@ -152,6 +166,8 @@ impl Engine {
         if own.seq < head.seq {
             if got_some {
                 self.read_ledger();
+            } else if !self.knows_server() {
+                self.distrust_key();
             } else {
                 let (named, own) = (head.seq.0, own.seq.0);
                 let what =
@@ -211,13 +227,8 @@ impl Engine {
 
     fn ledger_moved(&mut self, now: UnixMillis) -> Result<(), Error> {
         let own = self.ledger_head();
-        if let Some(hello) = &self.server
-            && self.server_key().is_some_and(|key| key != hello.server_key)
-        {
-            self.distrust(
-                AlarmKind::WrongServerKey,
-                Error::new(ErrorKind::Trust, WRONG_KEY),
-            );
+        if !self.knows_server() {
+            self.distrust_key();
             return Ok(());
         }
         self.look_for_recoveries(now)?;
@@ -247,6 +258,11 @@ impl Engine {
             self.advance(now, channel)?;
         }
         Ok(())
+    }
+
+    fn distrust_key(&mut self) {
+        let error = Error::new(ErrorKind::Trust, WRONG_KEY);
+        self.distrust(AlarmKind::WrongServerKey, error);
     }
 
     /// A member works with statements that the server says it does not have.

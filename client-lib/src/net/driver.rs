@@ -32,7 +32,7 @@ use tokio::{
 };
 
 use super::{
-    Credentials, Expected, Receiver, Sender,
+    Connection, Expected, Receiver, Sender,
     backoff::{Backoff, jittered},
     open,
 };
@@ -310,7 +310,7 @@ impl Thread {
     fn take(&mut self, engine: &mut Engine, input: Input) -> Result<(), Error> {
         match input {
             Input::Run(command) => command(engine, now()),
-            Input::Call(request, answer) if self.line.is_some() => {
+            Input::Call(request, answer) if self.line.is_some() && engine.knows_server() => {
                 self.answers.insert(engine.call(request), answer);
             }
             Input::Call(_, answer) => {
@@ -375,12 +375,7 @@ impl Thread {
 async fn link(identity: Identity, inputs: mpsc::Sender<Input>, trouble: Trouble) {
     let mut backoff = Backoff::new();
     loop {
-        let opened = match target(&identity, &inputs).await {
-            Ok(Some((credentials, expected))) => open(&credentials, expected).await,
-            Ok(None) => return,
-            Err(error) => Err(error),
-        };
-        let pause = match opened {
+        let pause = match connect(&identity).await {
             Ok(connection) => {
                 trouble.set(None);
                 let since = Instant::now();
@@ -414,29 +409,15 @@ async fn link(identity: Identity, inputs: mpsc::Sender<Input>, trouble: Trouble)
     }
 }
 
-/// Where to connect and whom to expect there, as the ledger says by now.
-async fn target(
-    identity: &Identity,
-    inputs: &mpsc::Sender<Input>,
-) -> Result<Option<(Credentials, Expected)>, Error> {
-    let (done, answer) = oneshot::channel();
-    let command: Command = Box::new(move |engine, _| {
-        let _ = done.send(engine.expected_server());
-    });
-    if inputs.send(Input::Run(command)).await.is_err() {
-        return Ok(None);
-    }
-    let Ok(server_key) = answer.await else {
-        return Ok(None);
-    };
+/// Connects. With which key the server proves itself is for the engine to judge: the Board may have
+/// named another one while this device was away.
+async fn connect(identity: &Identity) -> Result<Connection, Error> {
     let credentials = identity.credentials(plenary_proto::request::Purpose::Chat)?;
-    Ok(Some((
-        credentials,
-        Expected {
-            network: Some(identity.network()),
-            server_key,
-        },
-    )))
+    let expected = Expected {
+        network: Some(identity.network()),
+        server_key: None,
+    };
+    open(&credentials, expected).await
 }
 
 enum End {

@@ -32,11 +32,13 @@ mod ops;
 mod pages;
 mod rate;
 mod retention;
+pub mod server_key;
 pub mod session;
 pub mod store;
 #[cfg(any(test, feature = "store-suite"))]
 pub mod store_suite;
 mod stored;
+mod stored_ledger;
 
 #[cfg(test)]
 mod fixture;

@@ -40,6 +40,11 @@
 //! whatever ROOT 1 comes with it: participants do not trust it for that, they pin ROOT 1 by theirs.
 //! The founder is a guest and ends with the first device, all of the first submission included.
 //!
+//! **The server's key changes between two runs**, never under open connections: they began with a
+//! HELLO of the old key, and heads signed by another one would look like another server's. The
+//! operator brings the Board's statement by files, which also serves when the old key is lost and the
+//! server could not run to be told.
+//!
 //! **Same answer, same work.** AUTH: one look-up, one Ed25519 verification, against the server's own
 //! key where the device is unknown (any valid point costs the same; an invalid one is refused early
 //! and would tell). KNOCK: one HMAC, under the exporter where there is no invitation. What differs is

@@ -1,10 +1,10 @@
 //! What all sessions of a server share: one network with its ledger, groups, keys and limits.
 
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use futures_util::lock::{Mutex as AsyncMutex, MutexGuard};
 use plenary_certs::{
-    ledger::{LIVE_DEVICES, Ledger, LedgerError, SignedStatement, Standing, root1_hash},
+    ledger::{LIVE_DEVICES, Ledger, Standing},
     mls::judge::LedgerHandle,
 };
 use plenary_proto::ids::{
@@ -23,10 +23,10 @@ use crate::{
     items::{Items, token::Tokens},
     keys,
     leases::Table,
-    pages::Pages,
     rate::Rates,
     store::{Store, StoreError},
     stored::{Founding, Stored},
+    stored_ledger::StoredLedger,
 };
 
 /// What a network is made of.
@@ -64,7 +64,7 @@ pub enum LoadError {
     },
     /// The ledger names another server.
     #[error(
-        "the ledger names the server key {stated}, this server has {own}: use the key that belongs to this data"
+        "the ledger names the server key {stated}, this server has {own}: use the key that belongs to this data, or have the Board name this one and run `plenary-server key replace`"
     )]
     OtherKey {
         /// By the newest SERVER statement.
@@ -94,8 +94,7 @@ pub struct Network {
     /// Room taken. Whoever changes a lease holds it.
     pub(crate) leases: AsyncMutex<Table>,
     heads: HeadSigner,
-    /// Set by ROOT 1, at the founding or from the store.
-    ledger: OnceLock<LedgerHandle>,
+    pub(crate) ledger: StoredLedger,
     ledger_writer: AsyncMutex<()>,
 }
 
@@ -127,7 +126,7 @@ impl Network {
             tokens: Tokens::new(&token_key),
             leases: AsyncMutex::default(),
             heads: HeadSigner::new(key.clone()),
-            ledger: OnceLock::new(),
+            ledger: StoredLedger::default(),
             ledger_writer: AsyncMutex::new(()),
             store,
             items,
@@ -136,7 +135,7 @@ impl Network {
             public,
             config: RwLock::new(config),
         };
-        network.load_ledger().await?;
+        network.ledger.catch_up(&*network.store).await?;
         let leases = network.load_leases().await;
         leases.map_err(|error| LoadError::Leases(error.to_string()))?;
         if let Some(stated) = network.read_ledger(Ledger::server_key).flatten()
@@ -189,7 +188,7 @@ impl Network {
 
     /// The ledger's end.
     pub fn ledger_head(&self) -> LedgerHead {
-        self.read_ledger(Ledger::head).unwrap_or(LedgerHead::EMPTY)
+        self.ledger.head()
     }
 
     /// Limits in force.
@@ -223,12 +222,12 @@ impl Network {
 
     pub(crate) fn ledger(&self) -> Result<&LedgerHandle, OpError> {
         self.ledger
-            .get()
+            .handle()
             .ok_or(OpError::NotFound("the network is not founded yet"))
     }
 
     pub(crate) fn read_ledger<T>(&self, f: impl FnOnce(&Ledger) -> T) -> Option<T> {
-        self.ledger.get().map(|ledger| ledger.read(f))
+        self.ledger.read(f)
     }
 
     pub(crate) async fn sign_head(
@@ -244,44 +243,6 @@ impl Network {
     pub(crate) async fn ledger_writer(&self) -> MutexGuard<'_, ()> {
         self.ledger_writer.lock().await
     }
-
-    /// Takes in what is in the store beyond the ledger in memory: at the start, and after an append
-    /// that was stored while its connection went away.
-    pub(crate) async fn load_ledger(&self) -> Result<(), LoadError> {
-        let after = keys::ledger(self.ledger_head().seq);
-        let mut pages = Pages::after(&*self.store, keys::LEDGER, Some(after));
-        while let Some(page) = pages.next().await? {
-            for (key, value) in page {
-                let seq = LedgerSeq(self.ledger_head().seq.0 + 1);
-                if key != keys::ledger(seq) {
-                    return Err(LoadError::Ledger {
-                        seq,
-                        why: "the entry is missing".into(),
-                    });
-                }
-                self.take_statement(&value.value)
-                    .map_err(|error| LoadError::Ledger {
-                        seq,
-                        why: error.to_string(),
-                    })?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts a stored statement at the end of the ledger in memory; ROOT 1 begins it.
-    pub(crate) fn take_statement(&self, signed: &[u8]) -> Result<LedgerHead, LedgerError> {
-        match self.ledger.get() {
-            Some(ledger) => ledger.write(|ledger| ledger.append(signed)),
-            None => {
-                let mut ledger = new_ledger(signed)?;
-                let head = ledger.append(signed)?;
-                // Writers exclude each other, so nobody else has set it.
-                let _ = self.ledger.set(LedgerHandle::new(ledger));
-                Ok(head)
-            }
-        }
-    }
 }
 
 /// Whose device this is, if it is live.
@@ -291,14 +252,4 @@ pub(crate) fn live(ledger: &Ledger, device: DeviceId, now: UnixMillis) -> Option
         .then(|| ledger.device(device))
         .flatten()
         .map(|device| device.member)
-}
-
-/// The empty ledger that a first statement would begin. Participants pin ROOT 1 by their
-/// invitations; the server, which nobody trusts for it, takes the founder's.
-pub(crate) fn new_ledger(signed: &[u8]) -> Result<Ledger, LedgerError> {
-    let (signed, statement) = SignedStatement::decode(signed)?;
-    Ok(Ledger::new(
-        statement.network,
-        root1_hash(signed.statement()),
-    ))
 }

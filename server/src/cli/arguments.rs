@@ -88,6 +88,9 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show the server's identity key, or replace it
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Operate the running server
     Admin(AdminArgs),
     /// Look for what is wrong, or soon will be: configuration, folder, disk, certificate, backups
@@ -104,6 +107,46 @@ pub(crate) enum Command {
         /// A folder for them
         #[arg(long, value_name = "FOLDER")]
         out: PathBuf,
+    },
+}
+
+const REPLACING: &str = "\
+Replacing the key, because somebody may have it or because it is lost:
+  plenary-server key next                                    (makes one, prints its public half)
+  plenary board request server --key HEX --out server.json   (the Board's people sign that file)
+  plenary-server key replace server.json SIGNATURE...        (while no server runs)
+then start the server. Members meet the new key with the Board's word for it and do nothing; files that
+the old key countersigned stay verified by it. Make a backup afterwards: older ones hold the old key.";
+
+/// What is done with the server's identity key.
+#[derive(Debug, Subcommand)]
+#[command(after_help = REPLACING)]
+pub(crate) enum KeyCommand {
+    /// Print the key in use, the one that the Board's ledger names, and the one made to follow
+    Show {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make the key that is to follow, or print it again; nothing changes yet
+    #[command(after_help = REPLACING)]
+    Next {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put the following key in use, by the Board's signatures
+    #[command(after_help = REPLACING)]
+    Replace {
+        /// The Board's request that names the key
+        #[arg(value_name = "REQUEST")]
+        request: PathBuf,
+        /// The signature files of the Board's people
+        #[arg(value_name = "SIGNATURE", required = true)]
+        signatures: Vec<PathBuf>,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
     },
 }
 

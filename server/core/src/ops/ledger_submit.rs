@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use plenary_certs::ledger::{Body, LedgerError, RecoverStep, Voucher};
 use plenary_proto::{
-    ids::{LedgerSeq, UnixMillis},
+    ids::UnixMillis,
     limits,
     reply::{Push, Reply},
 };
@@ -16,8 +16,7 @@ use super::{not_allowed, within};
 use crate::{
     error::OpError,
     hub::{To, push_frame},
-    keys,
-    network::{Network, new_ledger},
+    network::Network,
     session::Caller,
 };
 
@@ -46,7 +45,8 @@ pub(crate) async fn run(
     let _writer = network.ledger_writer().await;
     let before = network.ledger_head();
     network
-        .load_ledger()
+        .ledger
+        .catch_up(&*network.store)
         .await
         .map_err(|error| OpError::Internal(error.to_string()))?;
     let mut result = Ok(());
@@ -91,11 +91,7 @@ fn dated(step: RecoverStep, time: UnixMillis, now: UnixMillis) -> Result<(), OpE
 
 async fn append(network: &Network, signed: &Bytes, now: UnixMillis) -> Result<(), OpError> {
     within("bytes of a statement", limits::STATEMENT, signed.len())?;
-    let checked = match network.read_ledger(|ledger| ledger.check(signed)) {
-        Some(checked) => checked,
-        None => new_ledger(signed)?.check(signed),
-    };
-    let statement = match checked {
+    let statement = match network.ledger.check(signed) {
         Ok(statement) => statement,
         Err(LedgerError::Known { .. }) => return Ok(()),
         Err(error) => return Err(error.into()),
@@ -104,7 +100,8 @@ async fn append(network: &Network, signed: &Bytes, now: UnixMillis) -> Result<()
         && server.key != network.public
     {
         return Err(OpError::Invalid(format!(
-            "it names the server key {}, but this server's is {}",
+            "it names the server key {}, but this server's is {}: a key is replaced while the server \
+             is down, by its operator (`plenary-server key replace`)",
             server.key, network.public
         )));
     }
@@ -120,9 +117,5 @@ async fn append(network: &Network, signed: &Bytes, now: UnixMillis) -> Result<()
             retry_after_ms,
         })?;
     }
-    let seq = LedgerSeq(network.ledger_head().seq.0 + 1);
-    let key = keys::ledger(seq);
-    network.store.put_if(key, 0, Some(signed.clone())).await?;
-    network.take_statement(signed)?;
-    Ok(())
+    Ok(network.ledger.append(&*network.store, signed).await?)
 }

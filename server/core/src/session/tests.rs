@@ -394,7 +394,7 @@ fn a_revocation_at_the_moment_of_the_login_does_not_miss_it() {
     let network = rig.network.clone();
     // After the first look at the ledger, before the device is among those that are cut.
     *rig.hub.at_enter.lock().unwrap() = Some(Box::new(move || {
-        network.take_statement(&statement).unwrap();
+        network.ledger.take(&statement).unwrap();
     }));
     let mut line = Line::open(&rig);
     let auth = line.auth(device_id(11), Purpose::Chat, &authentication_key(11));

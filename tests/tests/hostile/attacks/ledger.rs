@@ -361,12 +361,16 @@ pub fn hostile_other_ledger_at_hello(trial: &mut Trial) {
     trial.talks(channel, &[0, 1, 2, 3]);
 }
 
-/// The server has another key than the ledger names.
+/// The server has another key than the ledger names, and may say that statements yet unread name it.
 pub fn hostile_wrong_server_key(trial: &mut Trial) {
     let channel = trial.talking();
     let victim = trial.dice.below(4);
     let key = trial.dice.key().public();
-    at_hello(trial, victim, move |hello| hello.server_key = key);
+    let further = trial.dice.below(3) as u64;
+    at_hello(trial, victim, move |hello| {
+        hello.server_key = key;
+        hello.ledger.seq.0 += further;
+    });
     trial.raised(victim, AlarmKind::WrongServerKey);
     assert!(!trial.world.is_connected(victim));
     trial.honest();

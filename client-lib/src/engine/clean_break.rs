@@ -66,6 +66,7 @@ impl Engine {
                 time: record.time,
                 by: record.device,
                 basis: row.basis.map_or_else(Default::default, |basis| basis.seq),
+                silent: self.was_silent(row.id, *device, record.time)?,
             };
             self.store.put_left(row.id, *device, &left)?;
             self.store.end_leaves(row.id, head.seq, &[*device])?;

@@ -77,6 +77,11 @@ impl Clocks {
         self.server = difference(theirs, now);
     }
 
+    /// The earlier one of this machine's time and the server's.
+    pub(super) fn earlier(&self, now: UnixMillis) -> UnixMillis {
+        UnixMillis(now.0.saturating_add_signed(self.server.min(0)))
+    }
+
     /// A message was made at `theirs` by its sender's clock, and taken at `taken` by the server's.
     pub(super) fn colleague(&mut self, device: DeviceId, theirs: UnixMillis, taken: UnixMillis) {
         if self.colleagues.len() < COLLEAGUES || self.colleagues.contains_key(&device) {

@@ -388,6 +388,15 @@ impl Engine {
         Ok(true)
     }
 
+    /// Statements of this device came back with the log: should that turn out to be a false one,
+    /// they are said again.
+    pub(super) fn custody_is_in_log(&self, entries: &[u8], at: Seq) -> Result<(), Error> {
+        for entry in decode_entries(entries).unwrap_or_default() {
+            self.store.custody_said(&entry.id(), at)?;
+        }
+        Ok(())
+    }
+
     fn facts(&self, row: &ItemRow) -> Result<Facts, Error> {
         let described = Described::decode(&row.described)
             .map_err(|error| Error::new(ErrorKind::Store, format!("a kept item: {error}")))?;

@@ -31,6 +31,7 @@ mod heads;
 mod healing;
 mod heartbeat;
 mod horizon;
+mod idle;
 pub(crate) mod misuse;
 pub(crate) mod mls;
 mod outgoing;
@@ -265,6 +266,8 @@ struct Channel {
     add_at: Option<UnixMillis>,
     /// Pushed records that wait to be processed together.
     pushed: Vec<Record>,
+    /// When to look for silent devices; zero before the first look.
+    idle_at: UnixMillis,
     /// Whether somebody belongs in who is not, is to be looked at again.
     look_for_missing: bool,
     /// Cannot go on, and why.
@@ -305,6 +308,7 @@ impl Channel {
             countersign_at: UnixMillis(0),
             fence_at: None,
             add_at: None,
+            idle_at: UnixMillis(0),
             pushed: Vec::new(),
             look_for_missing: true,
             stuck: None,

@@ -76,7 +76,7 @@ impl Engine {
         let ready = self.channels.get(&id).is_some_and(|channel| {
             self.online && channel.caught_up() && !channel.appending && channel.not_before <= now
         });
-        if !ready || self.store.pending(id)?.is_some() {
+        if !ready || self.store.is_pending(id)? {
             return Ok(());
         }
         let Some(row) = self.next_within(id)? else {

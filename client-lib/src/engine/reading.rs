@@ -221,7 +221,8 @@ impl Engine {
 
     /// Out of a channel, without having read why.
     fn leave(&mut self, now: UnixMillis, id: ChannelId, why: String) -> Result<(), Error> {
-        let parted = self.was_out_since(id, now);
+        let silent = self.returns_from_silence(id, self.clocks.earlier(now));
+        let parted = self.was_out_since(id, now) || silent.unwrap_or(false);
         self.step(id, |engine| {
             engine.mls.forget(id)?;
             let mut row = channel_row(engine, id)?;

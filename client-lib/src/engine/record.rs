@@ -2,7 +2,7 @@
 
 use plenary_certs::mls::{anew::Anew, auth_data::AuthData, judge::JudgeError};
 use plenary_proto::{
-    ids::{ChannelHead, ChannelId, DeviceId, Seq},
+    ids::{ChannelHead, ChannelId, DeviceId, Seq, UnixMillis},
     reply::Record,
 };
 
@@ -86,7 +86,7 @@ impl Engine {
     fn knows(
         &mut self,
         row: &ChannelRow,
-        (sender, at): (DeviceId, Seq),
+        (sender, at, time): (DeviceId, Seq, UnixMillis),
         data: &AuthData,
         step: &mut Step,
     ) -> Result<(), Error> {
@@ -100,7 +100,7 @@ impl Engine {
             ));
         }
         self.store
-            .put_sender(row.id, sender, data.ledger.seq, data.seen.seq)
+            .put_sender(row.id, sender, (data.ledger.seq, data.seen.seq), time)
     }
 
     /// A record of this device: known from the outbox or from what was pending.
@@ -110,6 +110,12 @@ impl Engine {
         record: &Record,
         step: &mut Step,
     ) -> Result<(), Stop> {
+        let (ledger, seen) = self
+            .store
+            .sender(row.id, record.device)?
+            .unwrap_or_default();
+        self.store
+            .put_sender(row.id, record.device, (ledger, seen), record.time)?;
         if let Some(pending) = self
             .store
             .pending(row.id)?
@@ -168,7 +174,8 @@ impl Engine {
         let content = Content::decode(&queued.content);
         if let Ok(content) = content {
             // What this device stated is kept since it was signed.
-            if matches!(content.kind(), Kind::Custody(_)) {
+            if let Kind::Custody(bytes) = content.kind() {
+                self.custody_is_in_log(bytes, record.seq)?;
                 return Ok(());
             }
             self.note_item(row.id, (record.seq, record.device), &content, step)?;
@@ -212,8 +219,9 @@ impl Engine {
                 data,
                 removed,
             }) => {
-                self.knows(row, (by, record.seq), &data, step)?;
-                step.parted = removed && !self.was_live(basis);
+                self.knows(row, (by, record.seq, record.time), &data, step)?;
+                step.parted = removed
+                    && (!self.was_live(basis) || self.returns_from_silence(id, record.time)?);
                 if by != record.device {
                     step.alarms.push((
                         AlarmKind::WrongSender,
@@ -239,7 +247,7 @@ impl Engine {
                         "it is not by whom the server says".to_owned(),
                     ));
                 }
-                self.knows(row, (sender, record.seq), &data, step)?;
+                self.knows(row, (sender, record.seq, record.time), &data, step)?;
                 self.clocks.colleague(sender, data.time, record.time);
                 let envelope =
                     Envelope::open(&content).map_err(|error| message(error.to_string()))?;

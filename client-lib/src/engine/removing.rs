@@ -122,7 +122,8 @@ impl Engine {
                 let live = ledger.standing(*device, left.basis, left.time) == Standing::Live;
                 let granted = ledger.grant(id, member, at);
                 let anew = granted.is_some_and(|(seq, granted)| granted && seq > left.basis);
-                (live && of(left.by) == Some(owner) && !anew).then_some(member)
+                let chosen = live && !left.silent && of(left.by) == Some(owner);
+                (chosen && !anew).then_some(member)
             });
             put_out.collect()
         }))

@@ -28,7 +28,7 @@ const OWNER_TURNS: u64 = 5;
 const PACKAGES_SOON_MS: u64 = 250;
 const PACKAGES_LATE_MS: u64 = 10_000;
 /// Devices added by one commit: without a path each costs its key package only.
-const BATCH: usize = 50;
+pub(super) const BATCH: usize = 50;
 
 impl Engine {
     /// Admissions end by the clock, without a statement: then every channel is looked at.
@@ -121,6 +121,12 @@ impl Engine {
         if channel.fence_at.is_some() {
             return Ok(());
         }
+        if self.idle_step(now, id)? {
+            return Ok(());
+        }
+        let Some(channel) = self.channels.get(&id) else {
+            return Ok(());
+        };
         if !channel.look_for_missing || channel.add_at.is_some_and(|at| at > now) {
             return Ok(());
         }

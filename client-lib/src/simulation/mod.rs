@@ -32,7 +32,7 @@ mod world;
 
 pub use dice::Dice;
 pub use keys::MemberKeys;
-pub use rekey::{Rekey, Rekeyed};
+pub use rekey::{Rekey, Rekeyed, Spent};
 pub use wire::{Passing, Wire};
 pub use world::{Party, World, recovery_keys};
 

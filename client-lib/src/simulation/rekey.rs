@@ -16,6 +16,8 @@ use plenary_proto::{
     label::Label,
 };
 
+use rustix::time::{ClockId, clock_gettime};
+
 use super::{Dice, passphrase};
 use crate::{
     engine::{Engine, staged::filled},
@@ -34,15 +36,22 @@ pub struct Rekey {
     channels: Vec<ChannelId>,
 }
 
+/// Time by the wall, and of the processor over all threads.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Spent {
+    pub wall: Duration,
+    pub cpu: Duration,
+}
+
 /// What it took.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rekeyed {
     /// Verifying and storing the statement.
-    pub statement: Duration,
+    pub statement: Spent,
     /// Making the removing commits and storing them, over all groups.
-    pub commits: Duration,
+    pub commits: Spent,
     /// Taking them from the log and storing the groups, over all groups.
-    pub returns: Duration,
+    pub returns: Spent,
     /// Bytes of all commits.
     pub bytes: usize,
 }
@@ -106,25 +115,46 @@ impl Rekey {
             self.engine.warm(*channel).unwrap();
         }
         let mut took = Rekeyed::default();
-        let start = Instant::now();
+        let start = Start::now();
         self.engine.append_statements(&[signed]).unwrap();
-        took.statement = start.elapsed();
-        let start = Instant::now();
+        took.statement = start.spent();
+        let start = Start::now();
         for channel in &self.channels {
             took.bytes += self.engine.stage_removal(NOW, *channel).unwrap();
         }
-        took.commits = start.elapsed();
-        let start = Instant::now();
+        took.commits = start.spent();
+        let start = Start::now();
         for channel in &self.channels {
             self.engine.stage_return(NOW, *channel).unwrap();
         }
-        took.returns = start.elapsed();
+        took.returns = start.spent();
         for channel in &self.channels {
             let inside = self.engine.devices_in(*channel).unwrap();
             assert!(!inside.contains(&device(index)), "still in {channel}");
         }
         took
     }
+}
+
+struct Start(Instant, Duration);
+
+impl Start {
+    fn now() -> Self {
+        Self(Instant::now(), cpu())
+    }
+
+    fn spent(&self) -> Spent {
+        Spent {
+            wall: self.0.elapsed(),
+            cpu: cpu().saturating_sub(self.1),
+        }
+    }
+}
+
+/// What this process has used so far.
+fn cpu() -> Duration {
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(used.tv_sec as u64, used.tv_nsec as u32)
 }
 
 fn member(index: usize) -> MemberId {

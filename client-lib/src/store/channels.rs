@@ -116,16 +116,43 @@ impl Store {
         Ok(found)
     }
 
+    /// What a device knew with its newest record, and when the server took that.
     pub(crate) fn put_sender(
         &self,
         channel: ChannelId,
         device: DeviceId,
-        ledger: LedgerSeq,
-        seen: Seq,
+        (ledger, seen): (LedgerSeq, Seq),
+        time: UnixMillis,
     ) -> Result<(), Error> {
         self.lock()
-            .prepare_cached("INSERT OR REPLACE INTO sender VALUES(?, ?, ?, ?)")?
-            .execute(params![channel.0, device.0, ledger.0 as i64, seen.0 as i64])?;
+            .prepare_cached(
+                "INSERT INTO sender VALUES(?1, ?2, ?3, ?4, ?5) ON CONFLICT(channel, device)
+                 DO UPDATE SET ledger_seq = ?3, seen_seq = ?4, heard = max(heard, ?5)",
+            )?
+            .execute(params![
+                channel.0,
+                device.0,
+                ledger.0 as i64,
+                seen.0 as i64,
+                time.0 as i64
+            ])?;
         Ok(())
+    }
+
+    /// When a device said something in a channel last, or entered it; zero if neither is known.
+    pub(crate) fn last_heard(
+        &self,
+        channel: ChannelId,
+        device: DeviceId,
+    ) -> Result<UnixMillis, Error> {
+        let connection = self.lock();
+        let mut query = connection.prepare_cached(
+            "SELECT max(
+                 ifnull((SELECT heard FROM sender WHERE channel = ?1 AND device = ?2), 0),
+                 ifnull((SELECT max(entered_time) FROM stay
+                     WHERE channel = ?1 AND device = ?2), 0))",
+        )?;
+        let time: i64 = query.query_row(params![channel.0, device.0], |row| row.get(0))?;
+        Ok(UnixMillis(time as u64))
     }
 }

@@ -100,6 +100,14 @@ impl Store {
         Ok(())
     }
 
+    /// A statement of this device is in the log.
+    pub(crate) fn custody_said(&self, id: &Digest, at: Seq) -> Result<(), Error> {
+        self.lock()
+            .prepare_cached("UPDATE custody SET said = ? WHERE id = ?")?
+            .execute(params![at.0 as i64, id.0])?;
+        Ok(())
+    }
+
     /// All statements about an item in a channel, in the order learned.
     pub(crate) fn custody(
         &self,

@@ -93,6 +93,14 @@ impl Store {
         Ok(())
     }
 
+    /// Whether something is pending, without reading it.
+    pub(crate) fn is_pending(&self, channel: ChannelId) -> Result<bool, Error> {
+        let connection = self.lock();
+        let mut query =
+            connection.prepare_cached("SELECT EXISTS(SELECT 1 FROM pending WHERE channel = ?)")?;
+        Ok(query.query_row([channel.0], |row| row.get(0))?)
+    }
+
     pub(crate) fn pending(&self, channel: ChannelId) -> Result<Option<PendingRow>, Error> {
         let connection = self.lock();
         let mut query = connection.prepare_cached("SELECT * FROM pending WHERE channel = ?")?;

@@ -93,6 +93,11 @@ impl Store {
         for sql in [
             "DELETE FROM message WHERE channel = ? AND seq > ?",
             "UPDATE outbox SET seq = NULL WHERE channel = ? AND seq > ?",
+            "DELETE FROM stay WHERE channel = ? AND entered > ?",
+            "UPDATE stay SET left_seq = NULL, left_hash = NULL, left_epoch = NULL, left_time = NULL,
+                 left_by = NULL, left_basis = NULL, left_silent = NULL
+             WHERE channel = ? AND left_seq > ?",
+            "UPDATE custody SET said = NULL, waits = 1 WHERE channel = ? AND said > ?",
             "DELETE FROM gap WHERE channel = ? AND after >= ?",
             "DELETE FROM leaf WHERE channel = ? AND since > ?",
             "UPDATE leaf SET until = NULL WHERE channel = ? AND until > ?",
@@ -294,10 +299,11 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use plenary_proto::ids::{ChannelHead, Digest};
+    use plenary_proto::ids::{ChannelHead, Digest, ItemId};
     use secrecy::SecretString;
 
     use super::*;
+    use crate::store::custody::CustodyRow;
 
     const CHANNEL: ChannelId = ChannelId([1; 16]);
 
@@ -367,6 +373,31 @@ mod tests {
             [true, false, false, true]
         );
         assert!(!was(b, 31));
+    }
+
+    #[test]
+    fn what_was_stated_in_a_false_log_is_stated_again() {
+        let (_folder, store) = store();
+        for (id, said) in [(1, Some(8)), (2, Some(12)), (3, None)] {
+            let id = Digest([id; 32]);
+            let row = CustodyRow {
+                id,
+                item: ItemId([1; 16]),
+                channel: CHANNEL,
+                entry: vec![],
+                waits: false,
+            };
+            store.put_custody(&row).unwrap();
+            if let Some(at) = said {
+                store.custody_said(&id, Seq(at)).unwrap();
+            }
+        }
+        store
+            .set_aside(CHANNEL, Seq(10), DeviceId([1; 16]))
+            .unwrap();
+        let waiting = store.custody_waiting(CHANNEL, 9).unwrap();
+        let waiting: Vec<_> = waiting.iter().map(|row| row.id.0[0]).collect();
+        assert_eq!(waiting, [2]);
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub(crate) struct LeftRow {
     pub(crate) by: DeviceId,
     /// The ledger that it named.
     pub(crate) basis: LedgerSeq,
+    /// The device had been silent for too long.
+    pub(crate) silent: bool,
 }
 
 impl Store {
@@ -59,12 +61,13 @@ impl Store {
             left.time.0 as i64,
             left.by.0,
             left.basis.0 as i64,
+            left.silent,
         ];
         let connection = self.lock();
         let known = connection
             .prepare_cached(
                 "UPDATE stay SET left_seq = ?3, left_hash = ?4, left_epoch = ?5, left_time = ?6,
-                     left_by = ?7, left_basis = ?8
+                     left_by = ?7, left_basis = ?8, left_silent = ?9
                  WHERE position = (SELECT max(position) FROM stay
                      WHERE channel = ?1 AND device = ?2 AND left_seq IS NULL)",
             )?
@@ -73,8 +76,8 @@ impl Store {
             connection
                 .prepare_cached(
                     "INSERT INTO stay(channel, device, left_seq, left_hash, left_epoch, left_time,
-                         left_by, left_basis)
-                     VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                         left_by, left_basis, left_silent)
+                     VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
                 )?
                 .execute(values)?;
         }
@@ -109,7 +112,7 @@ impl Store {
         let connection = self.lock();
         let mut query = connection.prepare_cached(
             "SELECT entered, entered_time, left_seq, left_hash, left_epoch, left_time, left_by,
-                 left_basis
+                 left_basis, left_silent
              FROM stay WHERE channel = ? AND device = ? ORDER BY position",
         )?;
         let rows = query.query_map(params![channel.0, device.0], |row| {
@@ -126,6 +129,7 @@ impl Store {
                     time: UnixMillis(row.get::<_, i64>(5)? as u64),
                     by: column(row, 6)?,
                     basis: LedgerSeq(row.get::<_, i64>(7)? as u64),
+                    silent: row.get(8)?,
                 }),
             };
             Ok(StayRow {

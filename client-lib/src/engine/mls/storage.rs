@@ -85,25 +85,22 @@ impl GroupStateStorage for Groups {
 impl Groups {
     pub(crate) fn tree(&self, group: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
         let connection = self.0.lock();
-        let mut query = connection.prepare_cached("SELECT tree FROM mls_group WHERE id = ?")?;
-        Ok(query
-            .query_row([group], |row| row.get(0))
-            .optional()?
-            .flatten())
+        let mut query = connection.prepare_cached("SELECT tree FROM mls_tree WHERE id = ?")?;
+        Ok(query.query_row([group], |row| row.get(0)).optional()?)
     }
 
     pub(crate) fn put_tree(&self, group: &[u8], tree: &[u8]) -> Result<(), StorageError> {
         self.0.lock().execute(
-            "UPDATE mls_group SET tree = ? WHERE id = ?",
-            params![tree, group],
+            "INSERT INTO mls_tree VALUES(?1, ?2) ON CONFLICT(id) DO UPDATE SET tree = ?2",
+            params![group, tree],
         )?;
         Ok(())
     }
 
     pub(crate) fn remove(&self, group: &[u8]) -> Result<(), StorageError> {
-        self.0
-            .lock()
-            .execute("DELETE FROM mls_group WHERE id = ?", [group])?;
+        let connection = self.0.lock();
+        connection.execute("DELETE FROM mls_group WHERE id = ?", [group])?;
+        connection.execute("DELETE FROM mls_tree WHERE id = ?", [group])?;
         Ok(())
     }
 }

@@ -131,14 +131,16 @@ fn a_commit_that_does_not_hold_is_raised_and_healed_without_a_person() {
     world.send(0, channel, "before");
     world.run();
     let store = world.parties[3].engine.store().clone();
-    let copy = "CREATE TEMP TABLE old AS SELECT * FROM mls_group";
-    store.lock().execute(copy, []).unwrap();
+    let copy = "CREATE TEMP TABLE old_group AS SELECT * FROM mls_group;
+                CREATE TEMP TABLE old_tree AS SELECT * FROM mls_tree";
+    store.lock().execute_batch(copy).unwrap();
     let now = world.now;
     let engine = &mut world.parties[0].engine;
     engine.make_change(now, channel, &[], &[]).unwrap();
     world.run();
-    let back = "INSERT OR REPLACE INTO mls_group SELECT * FROM old";
-    store.lock().execute(back, []).unwrap();
+    let back = "INSERT OR REPLACE INTO mls_group SELECT * FROM old_group;
+                INSERT OR REPLACE INTO mls_tree SELECT * FROM old_tree";
+    store.lock().execute_batch(back).unwrap();
     drop(store);
     world.restart(3);
     world.connect(3);
@@ -178,8 +180,8 @@ fn a_group_that_is_damaged_or_gone_on_disk_is_entered_again() {
     for sql in [
         "DELETE FROM mls_group",
         "UPDATE mls_group SET state = x'00ff'",
-        "UPDATE mls_group SET tree = NULL",
-        "UPDATE mls_group SET tree = x'0102'",
+        "DELETE FROM mls_tree",
+        "UPDATE mls_tree SET tree = x'0102'",
     ] {
         let mut world = World::connected(4, 3);
         let channel = world.channels[0];

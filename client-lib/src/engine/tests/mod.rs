@@ -7,6 +7,7 @@ mod custody;
 mod devices;
 mod healing;
 mod heartbeat;
+mod idle;
 mod misuse;
 mod races;
 mod recovery;

@@ -45,7 +45,7 @@ fn races(seed: u64, devices: usize, rounds: usize, forks: usize) -> Tally {
             let sql = *world.dice().pick(&[
                 "DELETE FROM mls_group",
                 "UPDATE mls_group SET state = x'00ff'",
-                "UPDATE mls_group SET tree = x'0102'",
+                "UPDATE mls_tree SET tree = x'0102'",
             ]);
             store.lock().execute(sql, []).unwrap();
             drop(store);

@@ -540,7 +540,11 @@ impl Committer {
                 .map_err(|_| JudgeError::Proposal)?;
             let device = device_of(&leaf.signing_identity).ok_or(JudgeError::NoDevice)?;
             let member = ledger.device(device).map(|known| known.member);
-            let own = member == Some(self.member);
+            // From outside, a device takes out its own old leaf only.
+            let own = match self.index {
+                Some(_) => member == Some(self.member),
+                None => device == self.device,
+            };
             let goes = self.member == owner
                 || member.is_some_and(|member| {
                     is_withdrawn(ledger, basis.seq, channel, (owner, rule), member)

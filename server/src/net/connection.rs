@@ -2,9 +2,11 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{SinkExt, StreamExt};
 use plenary_proto::limits::CREDIT_CHUNKS;
@@ -121,29 +123,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         session: &mut dyn Session,
         later: &mut FuturesUnordered<Later>,
     ) -> Result<Never, Ended> {
-        enum Event {
-            Done(Vec<Bytes>),
-            Message(Option<Result<Message, tungstenite::Error>>),
-            Push(Option<Bytes>),
-            Tick,
-        }
         let mut cut = self.inbox.cut();
         let first = self.attend(session.opened(), &mut cut).await?;
         self.take(first, &mut cut).await?;
         let mut pinged = false;
-        let mut tick = pin!(sleep_until(self.due(pinged)));
+        // Polled only when one of them moves: most turns are for a push or a message.
+        let seldom = &mut FuturesUnordered::new();
+        seldom.push(stopped(self.stop.clone()));
+        seldom.push(due(self.due(pinged)));
+        let mut pushed = false;
         loop {
-            let event = select! {
-                biased;
-                why = cut.wait() => return Err(Ended::Cut(why)),
-                _ = self.stop.wait_for(|stop| *stop) => return Err(Ended::Shutdown),
-                () = &mut tick => Event::Tick,
-                Some(frames) = later.next() => Event::Done(frames),
-                message = self.socket.next(), if later.len() < CREDIT_CHUNKS => {
-                    Event::Message(message)
-                }
-                frame = self.inbox.next() => Event::Push(frame),
-            };
+            let event = poll_fn(|cx| self.poll_event(cx, &mut cut, seldom, later, pushed)).await?;
+            pushed = matches!(event, Event::Push(_));
             match event {
                 Event::Message(message) => {
                     pinged = false;
@@ -154,7 +145,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     }
                 }
                 Event::Done(frames) => self.write(frames, &mut cut).await?,
-                Event::Push(frame) => self.write(frame, &mut cut).await?,
+                Event::Push(frame) => self.write([frame], &mut cut).await?,
                 Event::Tick => {
                     let now = Instant::now();
                     if self.slot.is_some() && now >= self.pace.settle_by {
@@ -168,10 +159,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         pinged = true;
                         self.send(Message::Ping(Bytes::new()), &mut cut).await?;
                     }
-                    tick.as_mut().reset(self.due(pinged));
+                    seldom.push(due(self.due(pinged)));
                 }
             }
         }
+    }
+
+    /// What comes next. `pushed`: a push came last, so that a message goes before another one; else
+    /// a push does not make the socket be read in vain.
+    fn poll_event(
+        &mut self,
+        cx: &mut Context<'_>,
+        cut: &mut CutWatch,
+        seldom: &mut FuturesUnordered<BoxFuture<'static, Seldom>>,
+        later: &mut FuturesUnordered<Later>,
+        pushed: bool,
+    ) -> Poll<Result<Event, Ended>> {
+        if let Poll::Ready(why) = cut.poll_wait(cx) {
+            return Poll::Ready(Err(Ended::Cut(why)));
+        }
+        match seldom.poll_next_unpin(cx) {
+            Poll::Ready(Some(Seldom::Stopped)) => return Poll::Ready(Err(Ended::Shutdown)),
+            Poll::Ready(Some(Seldom::Due)) => return Poll::Ready(Ok(Event::Tick)),
+            Poll::Ready(None) | Poll::Pending => {}
+        }
+        if let Poll::Ready(Some(frames)) = later.poll_next_unpin(cx) {
+            return Poll::Ready(Ok(Event::Done(frames)));
+        }
+        for reads in [pushed, !pushed] {
+            if !reads {
+                if let Poll::Ready(frame) = self.inbox.poll_next(cx) {
+                    return Poll::Ready(Ok(Event::Push(frame)));
+                }
+            } else if later.len() < CREDIT_CHUNKS
+                && let Poll::Ready(message) = self.socket.poll_next_unpin(cx)
+            {
+                return Poll::Ready(Ok(Event::Message(message)));
+            }
+        }
+        Poll::Pending
     }
 
     /// Waits for the session, and writes pushes meanwhile. The session's work is never dropped
@@ -276,13 +302,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// By when a write must be through: a peer that takes nothing is as good as gone.
-    fn write_by(&self) -> Instant {
-        match self.slot {
-            Some(_) => self.pace.settle_by,
-            None => Instant::now() + self.pace.gone_after,
-        }
+    /// By when a write that begins now must be through: a peer that takes nothing is as good as gone.
+    fn write_by(&self) -> impl FnOnce() -> Instant + use<S> {
+        let settle_by = self.slot.as_ref().map(|_| self.pace.settle_by);
+        let gone_after = self.pace.gone_after;
+        move || settle_by.unwrap_or_else(|| Instant::now() + gone_after)
     }
+}
+
+/// What a connection goes on with.
+enum Event {
+    Done(Vec<Bytes>),
+    Message(Option<Result<Message, tungstenite::Error>>),
+    Push(Bytes),
+    Tick,
+}
+
+/// What happens now and then.
+enum Seldom {
+    Stopped,
+    Due,
+}
+
+fn stopped(mut stop: watch::Receiver<bool>) -> BoxFuture<'static, Seldom> {
+    Box::pin(async move {
+        // A server without anybody to stop it is stopping.
+        let _ = stop.wait_for(|stop| *stop).await;
+        Seldom::Stopped
+    })
+}
+
+fn due(at: Instant) -> BoxFuture<'static, Seldom> {
+    Box::pin(async move {
+        sleep_until(at).await;
+        Seldom::Due
+    })
 }
 
 /// What never is.
@@ -297,16 +351,13 @@ async fn pump<S: AsyncRead + AsyncWrite + Unpin>(
     let mut step = async || -> Result<(), tungstenite::Error> {
         poll_fn(|cx| socket.poll_ready_unpin(cx)).await?;
         let frame = match inbox.try_next() {
-            Some(frame) => Some(frame),
+            Some(frame) => frame,
             None => {
                 socket.flush().await?;
                 inbox.next().await
             }
         };
-        match frame {
-            Some(frame) => socket.start_send_unpin(Message::Binary(frame)),
-            None => std::future::pending().await,
-        }
+        socket.start_send_unpin(Message::Binary(frame))
     };
     loop {
         if let Err(error) = step().await {
@@ -317,13 +368,22 @@ async fn pump<S: AsyncRead + AsyncWrite + Unpin>(
 
 async fn bounded(
     write: impl Future<Output = Result<(), tungstenite::Error>>,
-    limit: Instant,
+    limit: impl FnOnce() -> Instant,
     cut: &mut CutWatch,
 ) -> Result<(), Ended> {
+    // Whoever is cut off gets nothing more, room or not.
+    if let Some(why) = cut.now() {
+        return Err(Ended::Cut(why));
+    }
+    let mut write = pin!(write);
+    // Nearly always the socket has room: then no clock is looked at.
+    if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(write.as_mut().poll(cx))).await {
+        return done.map_err(|error| ended_by(&error));
+    }
     select! {
         biased;
         why = cut.wait() => Err(Ended::Cut(why)),
-        done = timeout_at(limit, write) => match done {
+        done = timeout_at(limit(), write) => match done {
             Ok(done) => done.map_err(|error| ended_by(&error)),
             Err(_) => Err(Ended::Silent),
         },

@@ -1,12 +1,21 @@
 //! The way to a connection from outside its task: a bounded queue of pushes, and an end.
+//!
+//! One lock holds what waits, so that a channel's push takes one short turn at each of its readers
+//! and a reader takes all that waits in one. Of the connection's own side there is one waiter for
+//! frames and one for the end.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 pub use plenary_core::hub::ConnectionId;
 use plenary_proto::limits::{OUTBOUND_BYTES, OUTBOUND_FRAMES};
-use tokio::sync::{mpsc, watch};
+
+/// Frames for which room is kept between two bursts.
+const KEPT: usize = 16;
 
 /// Why a connection is ended from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,36 +32,79 @@ pub enum Cut {
 #[derive(Debug, Clone)]
 pub struct Outbox {
     id: ConnectionId,
-    frames: mpsc::Sender<Bytes>,
-    waiting: Arc<AtomicUsize>,
-    cut: watch::Sender<Option<Cut>>,
+    shared: Arc<Shared>,
 }
 
 /// The connection's end.
 #[derive(Debug)]
 pub struct Inbox {
-    frames: mpsc::Receiver<Bytes>,
-    waiting: Arc<AtomicUsize>,
-    cut: watch::Receiver<Option<Cut>>,
+    shared: Arc<Shared>,
+    /// Taken out of the queue and still counted as waiting.
+    taken: VecDeque<Bytes>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// What waits, taken or not.
+    waiting: Waiting,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    frames: VecDeque<Bytes>,
+    cut: Option<Cut>,
+    /// The connection is gone.
+    gone: bool,
+    reader: Option<Waker>,
+    ender: Option<Waker>,
+}
+
+/// Frames in the upper half, bytes in the lower: both stay far below.
+#[derive(Debug, Default)]
+struct Waiting(AtomicU64);
+
+impl Waiting {
+    fn of(frame: &Bytes) -> u64 {
+        (1 << 32) | frame.len() as u64
+    }
+
+    fn bytes(&self) -> usize {
+        (self.0.load(Ordering::Relaxed) & u64::from(u32::MAX)) as usize
+    }
+
+    fn has_room(&self, frame: &Bytes) -> bool {
+        let frames = (self.0.load(Ordering::Relaxed) >> 32) as usize;
+        frames < OUTBOUND_FRAMES && self.bytes() + frame.len() <= OUTBOUND_BYTES
+    }
 }
 
 /// Both ends of a new queue of [`OUTBOUND_FRAMES`] and [`OUTBOUND_BYTES`].
 pub fn outbox(id: ConnectionId) -> (Outbox, Inbox) {
-    let (sender, receiver) = mpsc::channel(OUTBOUND_FRAMES);
-    let (cut, cut_seen) = watch::channel(None);
-    let waiting = Arc::new(AtomicUsize::new(0));
+    let shared = Arc::<Shared>::default();
     let inbox = Inbox {
-        frames: receiver,
-        waiting: waiting.clone(),
-        cut: cut_seen,
+        shared: shared.clone(),
+        taken: VecDeque::new(),
     };
-    let outbox = Outbox {
-        id,
-        frames: sender,
-        waiting,
-        cut,
-    };
-    (outbox, inbox)
+    (Outbox { id, shared }, inbox)
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cut(&self, why: Cut) {
+        let ender = {
+            let mut queue = self.queue();
+            if queue.cut.is_some() {
+                return;
+            }
+            queue.cut = Some(why);
+            queue.ender.take()
+        };
+        wake(ender);
+    }
 }
 
 impl Outbox {
@@ -64,85 +116,137 @@ impl Outbox {
     /// Queues one encoded frame; never waits. A reader whose queue is full is cut off, so that it
     /// costs its peers nothing. False when the frame will not be delivered.
     pub fn push(&self, frame: Bytes) -> bool {
-        let len = frame.len();
-        let waiting = self.waiting.fetch_add(len, Ordering::Relaxed) + len;
-        if waiting > OUTBOUND_BYTES {
-            self.waiting.fetch_sub(len, Ordering::Relaxed);
-            self.cut(Cut::Lagging);
-            return false;
-        }
-        match self.frames.try_send(frame) {
-            Ok(()) => true,
-            Err(error) => {
-                self.waiting.fetch_sub(len, Ordering::Relaxed);
-                if matches!(error, mpsc::error::TrySendError::Full(_)) {
-                    self.cut(Cut::Lagging);
-                }
-                false
+        let reader = {
+            let mut queue = self.shared.queue();
+            if queue.gone {
+                return false;
             }
-        }
+            if !self.shared.waiting.has_room(&frame) {
+                drop(queue);
+                self.cut(Cut::Lagging);
+                return false;
+            }
+            let more = Waiting::of(&frame);
+            self.shared.waiting.0.fetch_add(more, Ordering::Relaxed);
+            queue.frames.push_back(frame);
+            queue.reader.take()
+        };
+        wake(reader);
+        true
     }
 
     /// Bytes that wait to be read.
     pub fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+        self.shared.waiting.bytes()
     }
 
     /// Ends the connection at once. The first reason given stays.
     pub fn cut(&self, why: Cut) {
-        self.cut.send_if_modified(|cut| {
-            let first = cut.is_none();
-            if first {
-                *cut = Some(why);
-            }
-            first
-        });
+        self.shared.cut(why);
     }
 
     /// The connection is gone, or will be.
     pub fn is_cut(&self) -> bool {
-        self.frames.is_closed() || self.cut.borrow().is_some()
+        let queue = self.shared.queue();
+        queue.gone || queue.cut.is_some()
     }
 }
 
 impl Inbox {
-    /// The next frame; never ends while an [`Outbox`] is held. Cancel-safe.
-    pub async fn next(&mut self) -> Option<Bytes> {
-        let frame = self.frames.recv().await;
-        self.taken(frame)
+    /// The next frame. Cancel-safe.
+    pub async fn next(&mut self) -> Bytes {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// As [`next`](Self::next).
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        if self.taken.is_empty() {
+            self.refill(Some(cx));
+        }
+        match self.pop() {
+            Some(frame) => Poll::Ready(frame),
+            None => Poll::Pending,
+        }
     }
 
     /// The next frame if one waits.
     pub fn try_next(&mut self) -> Option<Bytes> {
-        let frame = self.frames.try_recv().ok();
-        self.taken(frame)
-    }
-
-    /// A watch on being cut, to wait on beside [`next`](Self::next).
-    pub fn cut(&self) -> CutWatch {
-        CutWatch(self.cut.clone())
-    }
-
-    fn taken(&self, frame: Option<Bytes>) -> Option<Bytes> {
-        if let Some(frame) = &frame {
-            self.waiting.fetch_sub(frame.len(), Ordering::Relaxed);
+        if self.taken.is_empty() {
+            self.refill(None);
         }
-        frame
+        self.pop()
+    }
+
+    /// A watch on being cut, to wait on beside [`next`](Self::next). One at a time.
+    pub fn cut(&self) -> CutWatch {
+        CutWatch(self.shared.clone())
+    }
+
+    fn refill(&mut self, cx: Option<&mut Context<'_>>) {
+        if self.taken.capacity() > KEPT {
+            self.taken = VecDeque::new();
+        }
+        let mut queue = self.shared.queue();
+        std::mem::swap(&mut queue.frames, &mut self.taken);
+        if let Some(cx) = cx.filter(|_| self.taken.is_empty()) {
+            keep(&mut queue.reader, cx);
+        }
+    }
+
+    fn pop(&mut self) -> Option<Bytes> {
+        let frame = self.taken.pop_front()?;
+        let less = Waiting::of(&frame);
+        self.shared.waiting.0.fetch_sub(less, Ordering::Relaxed);
+        Some(frame)
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        let mut queue = self.shared.queue();
+        queue.gone = true;
+        queue.frames = VecDeque::new();
     }
 }
 
 /// Tells a connection that it is cut.
-#[derive(Debug, Clone)]
-pub struct CutWatch(watch::Receiver<Option<Cut>>);
+#[derive(Debug)]
+pub struct CutWatch(Arc<Shared>);
 
 impl CutWatch {
-    /// Waits until the connection is cut; for ever if nobody can any more. Cancel-safe.
+    /// Whether it is cut by now, and why.
+    pub fn now(&self) -> Option<Cut> {
+        self.0.queue().cut
+    }
+
+    /// Waits until the connection is cut. Cancel-safe.
     pub async fn wait(&mut self) -> Cut {
-        let seen = self.0.wait_for(Option::is_some).await;
-        if let Some(why) = seen.ok().and_then(|cut| *cut) {
-            return why;
+        poll_fn(|cx| self.poll_wait(cx)).await
+    }
+
+    /// As [`wait`](Self::wait).
+    pub fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
+        let mut queue = self.0.queue();
+        match queue.cut {
+            Some(why) => Poll::Ready(why),
+            None => {
+                keep(&mut queue.ender, cx);
+                Poll::Pending
+            }
         }
-        std::future::pending().await
+    }
+}
+
+fn keep(waiter: &mut Option<Waker>, cx: &Context<'_>) {
+    match waiter {
+        Some(waker) => waker.clone_from(cx.waker()),
+        None => *waiter = Some(cx.waker().clone()),
+    }
+}
+
+fn wake(waiter: Option<Waker>) {
+    if let Some(waker) = waiter {
+        waker.wake();
     }
 }
 
@@ -157,7 +261,7 @@ mod tests {
             assert!(outbox.push(Bytes::copy_from_slice(&[n])));
         }
         for n in 0..10u8 {
-            assert_eq!(inbox.next().await.unwrap()[..], [n]);
+            assert_eq!(inbox.next().await[..], [n]);
         }
         assert_eq!(inbox.try_next(), None);
         assert!(!outbox.is_cut());
@@ -184,12 +288,48 @@ mod tests {
         let half = Bytes::from(vec![0; OUTBOUND_BYTES / 2]);
         for _ in 0..20 {
             assert!(outbox.push(half.clone()) && outbox.push(half.clone()));
-            inbox.next().await.unwrap();
+            inbox.next().await;
             inbox.try_next().unwrap();
         }
         assert!(outbox.push(half.clone()) && outbox.push(half));
         assert!(!outbox.push(Bytes::from_static(b"x")));
         assert_eq!(inbox.cut().wait().await, Cut::Lagging);
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_and_not_written_still_counts() {
+        let (outbox, mut inbox) = outbox(ConnectionId(1));
+        let half = Bytes::from(vec![0; OUTBOUND_BYTES / 2]);
+        assert!(outbox.push(half.clone()) && outbox.push(half.clone()));
+        // Both are out of the queue by now, one of them is still to be written.
+        inbox.next().await;
+        assert_eq!(outbox.waiting(), half.len());
+        assert!(outbox.push(half.clone()));
+        assert!(!outbox.push(half));
+        assert!(outbox.is_cut());
+    }
+
+    #[tokio::test]
+    async fn no_push_is_slept_through() {
+        const FRAMES: u32 = 20_000;
+        let (outbox, mut inbox) = outbox(ConnectionId(1));
+        let pusher = std::thread::spawn(move || {
+            for n in 0..FRAMES {
+                // The reader is to sleep now and then, and never to fall behind.
+                while outbox.waiting() > OUTBOUND_BYTES / 128 {
+                    std::thread::yield_now();
+                }
+                assert!(outbox.push(Bytes::copy_from_slice(&n.to_be_bytes())));
+            }
+            outbox.cut(Cut::Dropped);
+        });
+        let mut cut = inbox.cut();
+        for n in 0..FRAMES {
+            let frame = inbox.next().await;
+            assert_eq!(frame[..], n.to_be_bytes());
+        }
+        assert_eq!(cut.wait().await, Cut::Dropped);
+        pusher.join().unwrap();
     }
 
     #[test]

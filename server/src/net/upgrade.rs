@@ -17,8 +17,9 @@ use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
 use super::guard::Guarded;
 
-/// Small frames are gathered up to so many bytes before they are written.
-const WRITE_BUFFER: usize = 8 * 1024;
+/// Small frames are gathered up to so many bytes before they are written: as many as a TLS record
+/// holds. It takes memory only where that much is to be written at once.
+const WRITE_BUFFER: usize = 16 * 1024;
 
 /// Why a connection never became one.
 #[derive(Debug, thiserror::Error)]

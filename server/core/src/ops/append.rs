@@ -12,7 +12,7 @@ use plenary_proto::{
     request::{Append, CommitExtras},
 };
 
-use super::within;
+use super::{not_allowed, within};
 use crate::{
     channels::Slot,
     error::OpError,
@@ -93,7 +93,10 @@ async fn message(
     let ledger = network.ledger()?;
     let epoch = append.epoch.unwrap_or_default();
     let group = slot.group_at(epoch, &*network.store, ledger).await?;
-    group.observed.check_message(append.device, &append.bytes)?;
+    group.observed.check_message(&append.bytes)?;
+    if !group.contains(append.device) {
+        return not_allowed("the sender is not in this channel");
+    }
     if group.observed.epoch() != epoch {
         return Err(OpError::Malformed(
             "the message was made in another epoch than the request says",

@@ -1,0 +1,321 @@
+//! One connection of the generator, to our server or to the bare one: the same TLS, the same socket,
+//! the same loop. Only what is said differs.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use futures_util::{
+    SinkExt, StreamExt,
+    stream::{SplitSink, SplitStream},
+};
+use plenary_certs::{
+    handshake::{Opener, Transcript},
+    tls::{client_config, exporter},
+};
+use plenary_proto::{
+    codec::{Assembler, decode_server, encode_client, parts},
+    ids::{ChannelId, ClientId, Digest, Epoch, InvitationId, RequestId},
+    limits,
+    reply::{Hello, Push, Reply, ServerFrame},
+    request::{Append, Auth, ClientFrame, Knock, Purpose, Request},
+};
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_tungstenite::{
+    WebSocketStream, client_async_with_config,
+    tungstenite::{Message, client::IntoClientRequest, protocol::WebSocketConfig},
+};
+
+use super::{bare, world::Device};
+
+type Socket = WebSocketStream<TlsStream<TcpStream>>;
+
+/// Bytes that one read of the generator takes: its own cost is kept low, whichever server.
+const READ: usize = 16 * 1024;
+
+/// Where to connect, and how to know it.
+#[derive(Clone)]
+pub struct Target {
+    address: SocketAddr,
+    tls: Arc<ClientConfig>,
+}
+
+/// Whom to be there.
+#[derive(Clone, Copy)]
+pub enum Who<'a> {
+    /// A device of our network.
+    Device(&'a Device, Purpose),
+    /// Whoever founds it.
+    Founder(InvitationId, Digest),
+    /// Anybody: the bare server asks for nothing.
+    Anybody,
+}
+
+/// A connection that may speak.
+pub struct Line {
+    pub sink: SplitSink<Socket, Message>,
+    pub stream: Heard,
+    next: u64,
+}
+
+/// What comes in on a connection.
+pub struct Heard {
+    stream: SplitStream<Socket>,
+    bare: bool,
+    assembler: Assembler,
+}
+
+/// One thing heard.
+pub enum Said {
+    /// A message to a channel.
+    Delivered(Bytes),
+    /// A message was taken: durable, for ours.
+    Taken(u64),
+    /// Another answer of ours.
+    Answer(u64, Box<Reply>),
+    /// Anything else.
+    Other,
+}
+
+/// How a message is addressed.
+#[derive(Clone)]
+pub enum Address {
+    /// A channel of ours, with a message sealed for it.
+    Ours {
+        channel: ChannelId,
+        epoch: Epoch,
+        sealed: Bytes,
+    },
+    /// A number, and so many bytes.
+    Bare { channel: u32, bytes: usize },
+}
+
+impl Target {
+    pub fn new(address: SocketAddr, pin: &str) -> Result<Self> {
+        let tls = client_config(pin.parse()?)?;
+        Ok(Self { address, tls })
+    }
+
+    /// Connects, upgrades and, with ours, authenticates.
+    pub async fn open(&self, who: Who<'_>) -> Result<Line> {
+        let tcp = TcpStream::connect(self.address).await?;
+        tcp.set_nodelay(true)?;
+        let name = ServerName::try_from("127.0.0.1")?;
+        let tls = TlsConnector::from(self.tls.clone())
+            .connect(name, tcp)
+            .await?;
+        let binding = exporter(tls.get_ref().1)?;
+        let mut request = "wss://127.0.0.1/".into_client_request()?;
+        let name = limits::SUBPROTOCOL.parse()?;
+        request.headers_mut().insert("sec-websocket-protocol", name);
+        let config = WebSocketConfig::default().read_buffer_size(READ);
+        let (mut socket, _) = client_async_with_config(request, tls, Some(config)).await?;
+        if !matches!(who, Who::Anybody) {
+            authenticate(&mut socket, &binding, who).await?;
+        }
+        let (sink, stream) = socket.split();
+        Ok(Line {
+            sink,
+            stream: Heard {
+                stream,
+                bare: matches!(who, Who::Anybody),
+                assembler: Assembler::default(),
+            },
+            next: 1,
+        })
+    }
+}
+
+async fn authenticate(socket: &mut Socket, binding: &[u8; 32], who: Who<'_>) -> Result<()> {
+    let hello_bytes = binary(socket).await?;
+    let ServerFrame::Hello(hello) = decode_server(hello_bytes.clone())? else {
+        bail!("no HELLO");
+    };
+    let nonce = hello.nonce;
+    let (transcript, frame) = match who {
+        Who::Device(device, purpose) => {
+            let opener = Opener::Device(device.id, purpose);
+            let transcript = Transcript::new(&hello_bytes, binding, opener, &nonce);
+            let signature = transcript.sign_auth(device.authentication.pair());
+            let auth = Auth {
+                device: device.id,
+                purpose,
+                nonce,
+                signature,
+            };
+            (transcript, ClientFrame::Auth(auth))
+        }
+        Who::Founder(invitation, verifier) => {
+            let opener = Opener::Guest(invitation);
+            let transcript = Transcript::new(&hello_bytes, binding, opener, &nonce);
+            let mac = transcript.knock_mac(&verifier);
+            let knock = Knock {
+                invitation,
+                nonce,
+                mac,
+            };
+            (transcript, ClientFrame::Knock(knock))
+        }
+        Who::Anybody => return Ok(()),
+    };
+    socket.send(Message::Binary(encode_client(frame))).await?;
+    check_ok(&transcript, &hello, binary(socket).await?)
+}
+
+fn check_ok(transcript: &Transcript, hello: &Hello, frame: Bytes) -> Result<()> {
+    match decode_server(frame)? {
+        ServerFrame::Ok(ok) => Ok(transcript.check_ok(&hello.server_key, &ok.signature)?),
+        other => bail!("not authenticated: {other:?}"),
+    }
+}
+
+async fn binary(socket: &mut Socket) -> Result<Bytes> {
+    loop {
+        match socket.next().await.context("the server hung up")?? {
+            Message::Binary(bytes) => return Ok(bytes),
+            Message::Close(frame) => bail!("the server closed: {frame:?}"),
+            _ => {}
+        }
+    }
+}
+
+impl Line {
+    /// A number for the next request.
+    pub fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Asks ours, and waits for the answer; what comes between is dropped.
+    pub async fn ask(&mut self, request: Request) -> Result<Reply> {
+        let number = self.send(request).await?;
+        loop {
+            if let Said::Answer(to, reply) = self.stream.next().await?
+                && to == number
+            {
+                return Ok(*reply);
+            }
+        }
+    }
+
+    async fn send(&mut self, request: Request) -> Result<u64> {
+        let number = self.number();
+        let frame = encode_client(ClientFrame::Request(RequestId(number), request));
+        match parts(&frame, limits::CHAT_MESSAGE) {
+            None => self.sink.feed(Message::Binary(frame)).await?,
+            Some(parts) => {
+                for part in parts {
+                    let frame = encode_client(ClientFrame::Part(part));
+                    self.sink.feed(Message::Binary(frame)).await?;
+                }
+            }
+        }
+        self.sink.flush().await?;
+        Ok(number)
+    }
+
+    /// Asks ours for what is answered by being taken.
+    pub async fn told(&mut self, request: Request) -> Result<()> {
+        let number = self.send(request).await?;
+        while !matches!(self.stream.next().await?, Said::Taken(to) if to == number) {}
+        Ok(())
+    }
+
+    /// Hears a channel from now on.
+    pub async fn join(&mut self, address: &Address) -> Result<()> {
+        match address {
+            Address::Ours { channel, .. } => {
+                match self.ask(Request::Watch(vec![*channel])).await? {
+                    Reply::Heads(heads) if heads.len() == 1 => Ok(()),
+                    other => bail!("not in the channel: {other:?}"),
+                }
+            }
+            Address::Bare { channel, .. } => {
+                let frame = Message::Binary(bare::join(*channel));
+                self.sink.send(frame).await?;
+                match self.stream.next().await? {
+                    Said::Taken(0) => Ok(()),
+                    _ => bail!("the bare server did not let in"),
+                }
+            }
+        }
+    }
+}
+
+impl Heard {
+    /// The next frame as it came: nothing of it is looked at.
+    pub async fn raw(&mut self) -> Result<Bytes> {
+        loop {
+            match self.stream.next().await.context("the server hung up")?? {
+                Message::Binary(bytes) => return Ok(bytes),
+                Message::Close(frame) => bail!("the server closed: {frame:?}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// The next frame, understood.
+    pub async fn next(&mut self) -> Result<Said> {
+        let bytes = self.raw().await?;
+        if self.bare {
+            return bare::heard(&bytes);
+        }
+        let frame = match decode_server(bytes)? {
+            ServerFrame::Part(part) => match self.assembler.push(&part)? {
+                Some(whole) => decode_server(whole)?,
+                None => return Ok(Said::Other),
+            },
+            frame => frame,
+        };
+        Ok(match frame {
+            ServerFrame::Push(Push::Moved { record, .. }) => Said::Delivered(record.bytes),
+            ServerFrame::Reply(id, reply) => match reply? {
+                Reply::Appended {
+                    repeated: false, ..
+                } => Said::Taken(id.0),
+                reply => Said::Answer(id.0, Box::new(reply)),
+            },
+            _ => Said::Other,
+        })
+    }
+}
+
+impl Address {
+    /// The frame that says a message here; its last eight bytes are `stamp`.
+    pub fn frame(&self, number: u64, stamp: u64) -> Message {
+        Message::Binary(match self {
+            Self::Ours {
+                channel,
+                epoch,
+                sealed,
+            } => {
+                let mut bytes = sealed.to_vec();
+                let at = bytes.len() - 8;
+                // The server can tell neither this nor anything else of what is sealed.
+                bytes[at..].copy_from_slice(&stamp.to_be_bytes());
+                let mut client_id = [0; 16];
+                client_id[..8].copy_from_slice(&number.to_be_bytes());
+                client_id[8..].copy_from_slice(&stamp.to_be_bytes());
+                let append = Append {
+                    channel: *channel,
+                    client_id: ClientId(client_id),
+                    epoch: *epoch,
+                    bytes: bytes.into(),
+                    commit: None,
+                };
+                encode_client(ClientFrame::Request(
+                    RequestId(number),
+                    Request::Append(append),
+                ))
+            }
+            Self::Bare { channel, bytes } => bare::say(*channel, number, *bytes, stamp),
+        })
+    }
+}
+
+/// The stamp of a delivered message.
+pub fn stamp_of(message: &[u8]) -> Option<u64> {
+    message.last_chunk().map(|last| u64::from_be_bytes(*last))
+}

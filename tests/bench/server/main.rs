@@ -1,0 +1,483 @@
+//! Our server beside a bare one: what members' safety costs over what the stack can do.
+//!
+//! ```sh
+//! cargo bench -p plenary-tests --bench server                    # all of it: under eight minutes
+//! cargo bench -p plenary-tests --bench server -- fanout channels # some
+//! cargo bench -p plenary-tests --bench server -- --rounds 9 --json
+//! cargo bench -p plenary-tests --bench server -- --program ELSEWHERE/plenary-demo  # another build
+//! ```
+//!
+//! Ours is the release server with a founded network, real authentication keys and real groups of the
+//! hybrid suite ([`world`]); beside it stands tokio-tungstenite over rustls without a store
+//! ([`bare`]). Both are processes of their own; one generator ([`line`], [`load`]) drives them by
+//! turns, the order changing with every round, and the system tells what CPU each had. The table has
+//! medians, and the ratio with its range over the rounds. Ends with 1 if a goal of the design is
+//! missed and `--hold` is given.
+
+mod bare;
+mod line;
+mod load;
+mod report;
+mod rest;
+mod world;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use plenary_proto::request::Purpose;
+
+use self::{
+    bare::{BARE, Bare},
+    line::{Address, Target, Who},
+    load::{Fan, Many, Took},
+    report::{Goal, Row},
+    world::{Device, World},
+};
+
+/// Runs our server.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_plenary-demo");
+
+/// Bytes of a message: for ours the sealed one, as MLS makes it.
+const BYTES: usize = 512;
+/// Who hears in the large channel, and who speaks.
+const READERS: usize = 200;
+const SENDERS: usize = 16;
+/// Small channels, and who is in each.
+const CHANNELS: (usize, usize) = (100, 10);
+
+const WORKS: [&str; 7] = [
+    "fanout", "channels", "trickle", "catchup", "idle", "appends", "start",
+];
+
+/// Connections that stand idle: the steps at which memory is told.
+const IDLE: [usize; 3] = [2_000, 5_000, 10_000];
+/// Records that a device missed.
+const MISSED: u64 = 10_000;
+/// Records that a server starts with.
+const RECORDS: u64 = 1_000_000;
+/// Records appended in one round.
+const APPENDS: usize = 50_000;
+
+struct Options {
+    works: Vec<String>,
+    program: PathBuf,
+    rounds: usize,
+    json: bool,
+    hold: bool,
+}
+
+impl Options {
+    fn parse(arguments: &[String]) -> Result<Self> {
+        let mut options = Self {
+            works: Vec::new(),
+            program: PROGRAM.into(),
+            rounds: 5,
+            json: false,
+            hold: false,
+        };
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--bench" => {}
+                "--json" => options.json = true,
+                "--hold" => options.hold = true,
+                "--rounds" => {
+                    let rounds = arguments.next().map(|rounds| rounds.parse());
+                    options.rounds = rounds.unwrap_or(Ok(0))?;
+                    ensure!(options.rounds > 0, "--rounds wants a number");
+                }
+                "--program" => {
+                    let program = arguments.next().context("--program wants a path")?;
+                    options.program = std::path::absolute(program)?;
+                }
+                work if WORKS.contains(&work) => options.works.push(work.to_owned()),
+                other => bail!(
+                    "{other:?} is none of {WORKS:?}, --rounds N, --program PATH, --json, --hold"
+                ),
+            }
+        }
+        Ok(options)
+    }
+
+    fn wants(&self, work: &str) -> bool {
+        self.works.is_empty() || self.works.iter().any(|one| one == work)
+    }
+}
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    if arguments.first().is_some_and(|first| first == BARE) {
+        return runtime.block_on(bare::serve());
+    }
+    if arguments.is_empty() {
+        println!("nothing measured: `cargo bench -p plenary-tests --bench server`");
+        return Ok(());
+    }
+    let options = Options::parse(&arguments)?;
+    let rows = runtime.block_on(Box::pin(run(&options)))?;
+    if options.json {
+        println!("{}", report::json_of(&rows, &[]));
+    }
+    let missed = rows.iter().filter(|row| row.met() == Some(false)).count();
+    ensure!(!options.hold || missed == 0, "{missed} goals missed");
+    Ok(())
+}
+
+/// Both servers, and how to come to them.
+struct Place {
+    world: World,
+    bare: Bare,
+    at_bare: Target,
+    home: tempfile::TempDir,
+}
+
+impl Place {
+    async fn make(program: &Path) -> Result<Self> {
+        let home = tempfile::tempdir()?;
+        // Devices 0 to 999: ten in each small channel, the first 216 in the large one.
+        let (number, size) = CHANNELS;
+        let mut channels: Vec<Vec<usize>> = vec![(0..SENDERS + READERS).collect()];
+        channels.extend((0..number).map(|n| (n * size..(n + 1) * size).collect()));
+        let world = World::make(
+            program,
+            &home.path().join("ours"),
+            number * size,
+            &channels,
+            BYTES,
+        )
+        .await?;
+        let bare = Bare::start()?;
+        let at_bare = Target::new(bare.address, &bare.pin)?;
+        Ok(Self {
+            world,
+            bare,
+            at_bare,
+            home,
+        })
+    }
+
+    /// The large channel on both: bare first.
+    async fn fans(&self, timed: bool) -> Result<[Fan; 2]> {
+        let address = Address::Bare {
+            channel: u32::from(timed),
+            bytes: BYTES,
+        };
+        let channel = &self.world.channels[0];
+        let (mut at_bare, mut at_ours) = (Vec::new(), Vec::new());
+        for device in &channel.devices {
+            at_bare.push(self.at_bare.open(Who::Anybody).await?);
+            at_ours.push(self.world.open(*device).await?);
+        }
+        let readers = at_bare.split_off(SENDERS);
+        let bare = Fan::new(self.bare.process(), address, at_bare, readers, timed).await?;
+        let readers = at_ours.split_off(SENDERS);
+        let process = self.world.process()?;
+        let ours = Fan::new(process, channel.address.clone(), at_ours, readers, timed).await?;
+        Ok([bare, ours])
+    }
+
+    async fn many(&self) -> Result<[Many; 2]> {
+        let (mut at_bare, mut at_ours) = (Vec::new(), Vec::new());
+        for (n, channel) in (100..).zip(&self.world.channels[1..]) {
+            let (mut lines, mut bare_lines) = (Vec::new(), Vec::new());
+            for device in &channel.devices {
+                let who = Who::Device(&self.world.devices[*device], Purpose::Chat);
+                lines.push(self.world.target.open(who).await?);
+                bare_lines.push(self.at_bare.open(Who::Anybody).await?);
+            }
+            let address = Address::Bare {
+                channel: n,
+                bytes: BYTES,
+            };
+            at_bare.push((address, bare_lines));
+            at_ours.push((channel.address.clone(), lines));
+        }
+        Ok([
+            Many::new(self.bare.process(), at_bare).await?,
+            Many::new(self.world.process()?, at_ours).await?,
+        ])
+    }
+}
+
+async fn run(options: &Options) -> Result<Vec<Row>> {
+    raise_open_files()?;
+    let mut place = Place::make(&options.program).await?;
+    let mut rows = Vec::new();
+    println!("{}", report::head());
+    let mut tell = |new: Vec<Row>| {
+        report::print(&new);
+        rows.extend(new);
+    };
+    if options.wants("fanout") {
+        tell(fanout(&place, options.rounds).await?);
+    }
+    if options.wants("channels") {
+        tell(channels(&place, options.rounds).await?);
+    }
+    if options.wants("trickle") {
+        tell(trickle(&place, options.rounds).await?);
+    }
+    if options.wants("catchup") {
+        tell(catch_up(&place, options.rounds).await?);
+    }
+    if options.wants("idle") {
+        tell(idle(&mut place).await?);
+    }
+    if options.wants("appends") {
+        tell(appends(&place, options.rounds).await?);
+    }
+    if options.wants("start") {
+        tell(start(&mut place).await?);
+    }
+    Ok(rows)
+}
+
+/// Which goes first changes with the round.
+fn order(round: usize) -> [usize; 2] {
+    [round % 2, (round + 1) % 2]
+}
+
+fn figures(took: &[Took], figure: impl Fn(&Took) -> f64) -> Vec<f64> {
+    took.iter().map(figure).collect()
+}
+
+fn row(
+    work: &'static str,
+    unit: &'static str,
+    took: &[Vec<Took>; 2],
+    goal: Goal,
+    figure: impl Fn(&Took) -> f64,
+) -> Row {
+    Row {
+        work,
+        unit,
+        bare: figures(&took[0], &figure),
+        ours: figures(&took[1], &figure),
+        goal,
+    }
+}
+
+async fn fanout(place: &Place, rounds: usize) -> Result<Vec<Row>> {
+    let mut fans = place.fans(false).await?;
+    let mut took = [Vec::new(), Vec::new()];
+    for fan in &mut fans {
+        fan.blast(50, 4).await?;
+    }
+    for round in 0..rounds {
+        for which in order(round) {
+            took[which].push(fans[which].blast(400, 4).await?);
+        }
+    }
+    Ok(vec![
+        row(
+            "1 to 200, 512 B: CPU a million deliveries",
+            "s",
+            &took,
+            Goal::Times(0.60 / 0.36),
+            |one| one.cpu * 1e6 / one.deliveries as f64,
+        ),
+        row(
+            "1 to 200, 512 B: deliveries",
+            "a second",
+            &took,
+            Goal::None,
+            |one| one.deliveries as f64 / one.wall,
+        ),
+    ])
+}
+
+async fn channels(place: &Place, rounds: usize) -> Result<Vec<Row>> {
+    let mut many = place.many().await?;
+    let mut took = [Vec::new(), Vec::new()];
+    for one in &mut many {
+        one.talk(10).await?;
+    }
+    for round in 0..rounds {
+        for which in order(round) {
+            took[which].push(many[which].talk(200).await?);
+        }
+    }
+    Ok(vec![
+        row(
+            "100 channels of 10: CPU a thousand messages",
+            "ms",
+            &took,
+            Goal::Times(90.0 / 44.0),
+            |one| one.cpu * 1e6 / one.messages as f64,
+        ),
+        row(
+            "100 channels of 10: acknowledged",
+            "a second",
+            &took,
+            Goal::Part(13.0 / 23.8),
+            |one| one.messages as f64 / one.wall,
+        ),
+    ])
+}
+
+async fn trickle(place: &Place, rounds: usize) -> Result<Vec<Row>> {
+    let mut fans = place.fans(true).await?;
+    let mut took = [Vec::new(), Vec::new()];
+    for fan in &mut fans {
+        fan.trickle(20, 1).await?;
+    }
+    for round in 0..rounds {
+        for which in order(round) {
+            took[which].push(fans[which].trickle(20, 5).await?);
+        }
+    }
+    Ok(vec![
+        row("20 a second to 200: p50", "ms", &took, Goal::None, |one| {
+            one.p50
+        }),
+        row(
+            "20 a second to 200: p99",
+            "ms",
+            &took,
+            Goal::Times(6.0 / 2.8),
+            |one| one.p99,
+        ),
+        row(
+            "20 a second to 200: CPU a second",
+            "ms",
+            &took,
+            Goal::None,
+            |one| one.cpu * 1e3 / one.wall,
+        ),
+    ])
+}
+
+/// Comes back as a device that missed the last ten thousand messages.
+async fn catch_up(place: &Place, rounds: usize) -> Result<Vec<Row>> {
+    let channel = &place.world.channels[1];
+    let mut many = place.many().await?;
+    let [_, ours] = &mut many;
+    ours.talk_alone(MISSED).await?;
+    let mut figures = Vec::new();
+    for _ in 0..rounds {
+        figures.push(rest::catch_up(&place.world, channel, MISSED).await?);
+    }
+    Ok(vec![Row {
+        work: "catch-up of 10,000 missed",
+        unit: "records/s",
+        bare: Vec::new(),
+        ours: figures,
+        goal: Goal::Least(100_000.0),
+    }])
+}
+
+/// Fresh processes, so that nothing done before counts.
+async fn idle(place: &mut Place) -> Result<Vec<Row>> {
+    place.world.restart()?;
+    place.bare = Bare::start()?;
+    place.at_bare = Target::new(place.bare.address, &place.bare.pin)?;
+    let devices = Some(&place.world.devices[..]);
+    // One after the other: both at once would be more files than a process may open.
+    let (bare, bare_opening) = stand(place.bare.process(), &place.at_bare, None).await?;
+    let process = place.world.process()?;
+    let (ours, opening) = stand(process, &place.world.target, devices).await?;
+    let works = [
+        "idle connection, of 2,000",
+        "idle connection, of 5,000",
+        "idle connection, of 10,000",
+    ];
+    let mut rows: Vec<_> = works
+        .into_iter()
+        .zip(bare.into_iter().zip(ours))
+        .map(|(work, (bare, ours))| Row {
+            work,
+            unit: "KiB",
+            bare: vec![bare],
+            ours: vec![ours],
+            goal: Goal::Times(32.0 / 24.0),
+        })
+        .collect();
+    rows.push(Row {
+        work: "connect and authenticate: CPU",
+        unit: "ms",
+        bare: bare_opening,
+        ours: opening,
+        goal: Goal::Times(0.5 / 0.16),
+    });
+    Ok(rows)
+}
+
+/// KiB a connection at each step, and CPU-milliseconds of opening one.
+async fn stand(
+    process: u32,
+    target: &Target,
+    devices: Option<&[Device]>,
+) -> Result<(Vec<f64>, Vec<f64>)> {
+    let mut idle = rest::Idle::new(process, target)?;
+    // What a process takes once, at its first connections.
+    idle.grow(100, devices).await?;
+    idle.opening.clear();
+    let mut steps = Vec::new();
+    for to in IDLE {
+        steps.push(idle.grow(to, devices).await?);
+    }
+    Ok((steps, idle.opening))
+}
+
+/// The store alone, beside a bare file.
+async fn appends(place: &Place, rounds: usize) -> Result<Vec<Row>> {
+    let (mut bare, mut ours) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        let folder = tempfile::tempdir_in(place.home.path())?;
+        for which in order(round) {
+            if which == 0 {
+                bare.push(rest::raw_file(&folder.path().join("raw"), APPENDS, BYTES).await?);
+            } else {
+                ours.push(rest::appends(&folder.path().join("store"), APPENDS, BYTES).await?);
+            }
+        }
+    }
+    Ok(vec![Row {
+        work: "durable appends, 256 waiting (bare: a file)",
+        unit: "a second",
+        bare,
+        ours,
+        goal: Goal::Least(40_000.0),
+    }])
+}
+
+/// A server with a million records: after a stop, and after a kill.
+async fn start(place: &mut Place) -> Result<Vec<Row>> {
+    let data = place.world.server.data().join("store");
+    place.world.server.stop()?;
+    let channel = &place.world.channels[1];
+    let Address::Ours { epoch, .. } = channel.address else {
+        bail!("not ours");
+    };
+    rest::fill(&data, channel, epoch, 0..RECORDS).await?;
+    let mut figures = Vec::new();
+    let mut killed = Vec::new();
+    for _ in 0..3 {
+        figures.push(place.world.restart()?);
+        place.world.server.kill()?;
+        killed.push(place.world.restart()?);
+    }
+    let row = |work, ours| Row {
+        work,
+        unit: "s",
+        bare: Vec::new(),
+        ours,
+        goal: Goal::None,
+    };
+    Ok(vec![
+        row("start with 1,000,000 records", figures),
+        row("the same after a kill", killed),
+    ])
+}
+
+/// Ten thousand connections are as many files.
+fn raise_open_files() -> Result<()> {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    Ok(setrlimit(Resource::Nofile, limit)?)
+}

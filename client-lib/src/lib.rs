@@ -10,6 +10,9 @@
 //! the Board: draft, submit. What a message says is in [`content`].
 #![forbid(unsafe_code)]
 
+#[cfg(all(plenary_seeded_bugs, not(any(test, feature = "simulation"))))]
+compile_error!("seeded bugs are for the simulation alone: leave out --cfg plenary_seeded_bugs");
+
 mod audit;
 pub mod blocking;
 mod client;

@@ -56,9 +56,9 @@
 //! hour after a return is left by itself. At any other time it is not: then the server has broken its
 //! word about what it signed, and whether to go on with it is for people to decide; `enter` says so.
 //!
-//! **What may be handed on.** A device that was away asks in the channel; one of the others answers, by
-//! the rank of its hash with the ask, sealed to the asker's device, since whoever entered meanwhile
-//! reads the log, too. It hands on what it has read by itself, and only messages from records at which
+//! **What may be handed on.** A device that was away, or was taken out before it could read on, asks in the
+//! channel; one of the others answers, by the rank of its hash with the ask, sealed to the asker's device,
+//! since whoever entered meanwhile reads the log, too. It hands on what it has read by itself, and only messages from records at which
 //! the asker's leaf was in the group as it followed the commits itself: a newcomer gets nothing of
 //! before, one who was removed and came back nothing of between. Each message carries its sender's
 //! signature over network, channel, epoch, mark and content, checked against the ledger: who hands on

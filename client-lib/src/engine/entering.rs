@@ -347,31 +347,43 @@ impl Engine {
         head: ChannelHead,
         basis: Option<Basis>,
     ) -> Result<(), Error> {
-        let end = channel_row(self, id)?.head.seq;
-        self.step(id, |engine| {
-            let mut row = channel_row(engine, id)?;
-            row.standing = In::In;
-            row.head = head;
-            row.basis = basis;
-            row.note = None;
-            engine.store.drop_pending(id)?;
-            // From here on the log is yet to come: whatever was shown of it before was false.
-            let before = Seq(head.seq.0.saturating_sub(1));
-            engine.store.set_aside(id, before, engine.device())?;
-            engine.store.begin_chain(id, head)?;
-            engine.place_own(id, head.seq)?;
-            engine.store.unseal(id)?;
-            engine
-                .store
-                .put_entered(id, engine.device(), (head.seq, now))?;
-            engine.save_row(row)
-        })?;
+        self.step(id, |engine| engine.put_in(now, id, head, basis))?;
+        self.is_in(now, id, head)
+    }
+
+    /// What is stored of it, all together, within the caller's transaction: a welcome is good once.
+    fn put_in(
+        &mut self,
+        now: UnixMillis,
+        id: ChannelId,
+        head: ChannelHead,
+        basis: Option<Basis>,
+    ) -> Result<(), Error> {
+        let mut row = channel_row(self, id)?;
+        let end = row.head.seq;
+        row.standing = In::In;
+        row.head = head;
+        row.basis = basis;
+        row.note = None;
+        self.store.drop_pending(id)?;
+        // From here on the log is yet to come: whatever was shown of it before was false.
+        let before = Seq(head.seq.0.saturating_sub(1));
+        self.store.set_aside(id, before, self.device())?;
+        self.store.begin_chain(id, head)?;
+        self.place_own(id, head.seq)?;
+        self.store.unseal(id)?;
+        self.store.put_entered(id, self.device(), (head.seq, now))?;
+        self.save_row(row)?;
+        self.drop_group(id);
+        self.returned(id, end, head)
+    }
+
+    fn is_in(&mut self, now: UnixMillis, id: ChannelId, head: ChannelHead) -> Result<(), Error> {
         if let Some(channel) = self.channels.get_mut(&id) {
-            channel.group = None;
             channel.server = channel.server.max(head.seq);
             channel.heads = Heads::load(&self.store, id, head.seq)?;
         }
-        self.returned(id, end, head)?;
+        self.load_gaps(id)?;
         self.event(Event::Entered(id));
         self.ask(Request::Watch(vec![id]), Waiting::Watch(vec![id]));
         self.advance(now, id)
@@ -479,12 +491,19 @@ impl Engine {
             let (mut group, adder) = engine.mls.join(id, &welcome.bytes, &welcome.tree)?;
             engine.may_add(&group, adder, before)?;
             group.save()?;
-            let row = ChannelRow::entering(id);
+            let mut row = ChannelRow::entering(id);
+            if let Some(old) = engine.channels.get(&id).map(|channel| &channel.row) {
+                row.head = old.head;
+                if old.standing == In::In {
+                    // Out and in again, without having read either.
+                    engine.store.open_gap(id, old.head.seq)?;
+                }
+            }
             engine.store.put_channel(&row)?;
             engine.channels.insert(id, Channel::new(row));
-            Ok(())
+            engine.put_in(now, id, welcome.head, None)
         })?;
-        self.entered(now, id, welcome.head, None)
+        self.is_in(now, id, welcome.head)
     }
 
     /// What the group says of itself that this device has of the channel now.

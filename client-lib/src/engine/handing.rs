@@ -291,14 +291,15 @@ impl Engine {
         piece: &HandOn,
         alarms: &mut Vec<(AlarmKind, String)>,
     ) -> Result<bool, Error> {
-        let gaps = self.store.gaps(id)?;
-        let Some(gap) = gaps.iter().find(|gap| {
+        let mut gaps = self.store.gaps(id)?;
+        gaps.retain(|gap| {
             gap.ask == Some(piece.ask())
                 && gap.after < piece.through()
                 && gap.before.is_some_and(|before| piece.from() < before)
-        }) else {
+        });
+        if gaps.is_empty() {
             return Ok(false);
-        };
+        }
         let key = SealingKey::from_parts(
             self.identity.sealing.clone(),
             self.identity.sealing_public.clone(),
@@ -316,19 +317,26 @@ impl Engine {
         let mut last = (Seq(0), Epoch(0));
         for one in &handed {
             let place = (one.seq(), one.epoch());
-            let outside = one.seq() <= gap.after
-                || one.seq() > piece.through()
-                || gap.before.is_some_and(|before| one.seq() >= before);
+            let outside = one.seq() <= piece.from() || one.seq() > piece.through();
             if outside || place.0 <= last.0 || place.1 < last.1 || !self.is_by_its_device(id, one) {
                 let what = format!("{by:?} hands on a message that does not hold");
                 alarms.push((AlarmKind::InvalidMessage, what));
                 return Ok(came);
             }
             last = place;
-            came |= self.store_handed(id, by, one)?;
+            // Two may answer one ask: what came from the other is had.
+            let missed = |gap: &Gap| {
+                let before = gap.before.is_some_and(|before| one.seq() < before);
+                gap.after < one.seq() && before
+            };
+            if gaps.iter().any(missed) {
+                came |= self.store_handed(id, by, one)?;
+            }
         }
-        self.store
-            .fill_gap(id, gap, piece.from(), piece.through())?;
+        for gap in &gaps {
+            self.store
+                .fill_gap(id, gap, piece.from(), piece.through())?;
+        }
         Ok(came)
     }
 
@@ -378,5 +386,62 @@ impl Engine {
             handed_by: Some(by),
         })?;
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::params;
+
+    use super::*;
+    use crate::simulation::World;
+
+    fn piece(world: &World, ask: ClientId, id: ChannelId, stretch: (Seq, Seq)) -> HandOn {
+        let (hander, asker) = (&world.parties[0].engine, &world.parties[1].engine);
+        let (handed, through) = hander.collect(id, asker.device(), stretch).unwrap();
+        let context = seal_context(hander.identity.network(), id, ask);
+        let to = &asker.identity.sealing_public;
+        let sealed = seal_to(to, &context, &encode_handed(&handed)).unwrap();
+        HandOn::new(ask, (stretch.0, through), true, sealed)
+    }
+
+    /// Whoever has only a part answers at the same time as somebody who has all.
+    #[test]
+    fn two_answers_to_one_ask_may_overlap() {
+        let mut world = World::connected(1, 2);
+        let channel = world.channels[0];
+        world.enter_all(channel);
+        for text in ["a", "b", "c", "d"] {
+            world.send(0, channel, text);
+            world.run();
+        }
+        let ask = ClientId([9; 16]);
+        let rows = world.parties[0].engine.store.messages(channel, Seq(0), 10);
+        let places: Vec<Seq> = rows.unwrap().iter().map(|row| row.seq).collect();
+        let (start, end) = (Seq(places[0].0 - 1), places[3]);
+        {
+            let connection = world.parties[1].engine.store.lock();
+            connection.execute("DELETE FROM message", []).unwrap();
+            let sql = "INSERT INTO gap VALUES(1, ?, ?, ?, 1, 0, ?)";
+            let (after, before) = (start.0 as i64, end.0 as i64 + 1);
+            let gap = params![channel.0, after, before, ask.0];
+            connection.execute(sql, gap).unwrap();
+        }
+        let by = world.device(0);
+        let parts = [
+            piece(&world, ask, channel, (places[0], places[1])),
+            piece(&world, ask, channel, (start, end)),
+        ];
+        let mut alarms = Vec::new();
+        for part in &parts {
+            let engine = &mut world.parties[1].engine;
+            assert!(engine.take_handed(channel, by, part, &mut alarms).unwrap());
+        }
+        assert_eq!(alarms, []);
+        assert_eq!(world.texts(1, channel), ["a", "b", "c", "d"]);
+        assert_eq!(
+            world.parties[1].engine.store.gaps(channel).unwrap().len(),
+            0
+        );
     }
 }

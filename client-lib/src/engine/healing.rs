@@ -322,7 +322,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Back in: who is in, and what was missed.
+    /// Back in: who is in, and what was missed. Within the caller's transaction.
     pub(super) fn returned(
         &mut self,
         id: ChannelId,
@@ -330,12 +330,8 @@ impl Engine {
         head: ChannelHead,
     ) -> Result<(), Error> {
         let devices = self.group(id)?.devices();
-        let store = self.store.clone();
-        store.relaxed(|| {
-            store.begin_leaves(id, end, head.seq, &devices)?;
-            store.close_gap(id, head.seq)
-        })?;
-        self.load_gaps(id)
+        self.store.begin_leaves(id, end, head.seq, &devices)?;
+        self.store.close_gap(id, head.seq)
     }
 
     pub(super) fn load_gaps(&mut self, id: ChannelId) -> Result<(), Error> {

@@ -53,7 +53,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use plenary_certs::{
     custody::Act,
@@ -365,7 +365,7 @@ pub(crate) struct Engine {
     /// When to ask again for names that are still missing.
     names_at: UnixMillis,
     next_request: u64,
-    waiting: HashMap<RequestId, Waiting>,
+    waiting: BTreeMap<RequestId, Waiting>,
     out: VecDeque<Output>,
 }
 
@@ -420,7 +420,7 @@ impl Engine {
             ledger_at: None,
             names_at: UnixMillis(0),
             next_request: 1,
-            waiting: HashMap::new(),
+            waiting: BTreeMap::new(),
             out: VecDeque::new(),
         };
         engine.recall_heartbeat();

@@ -60,10 +60,19 @@ impl Engine {
         self.may_say(id, content)?;
         let client_id = self.client_id(now)?;
         let store = self.store.clone();
-        store.atomic(|| {
+        let queue = || {
             store.queue(client_id, id, Carries::Content, content)?;
             also(&store)
-        })?;
+        };
+        #[cfg(plenary_seeded_bugs)]
+        use plenary_core::seeded::{Bug, planted};
+        #[cfg(plenary_seeded_bugs)]
+        match planted(Bug::QueueNotDurable) {
+            true => store.relaxed(queue)?,
+            false => store.atomic(queue)?,
+        }
+        #[cfg(not(plenary_seeded_bugs))]
+        store.atomic(queue)?;
         // Promised from here on: what fails now is tried again with the next tick.
         if let Err(error) = self.advance(now, id) {
             tracing::warn!(%error, "queued, not sent yet");

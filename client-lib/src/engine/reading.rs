@@ -226,6 +226,8 @@ impl Engine {
         self.step(id, |engine| {
             engine.mls.forget(id)?;
             let mut row = channel_row(engine, id)?;
+            // What was said before the removal was for this device, too.
+            engine.store.open_gap(id, row.head.seq)?;
             row.standing = if parted { In::Parted } else { In::Out };
             row.basis = row.basis.or(Some(engine.basis_now(now)));
             row.note = Some(why);

@@ -85,6 +85,18 @@ impl Engine {
         })
     }
 
+    /// Makes a commit that changes nothing but this device's own path, if it could commit now.
+    pub(crate) fn race(&mut self, now: UnixMillis, id: ChannelId) -> Result<bool, Error> {
+        let ready = self.channels.get(&id).is_some_and(|channel| {
+            self.online && channel.caught_up() && !channel.appending && channel.fence_at.is_none()
+        });
+        if !ready || self.store.pending(id)?.is_some() {
+            return Ok(false);
+        }
+        self.make_change(now, id, &[], &[])?;
+        Ok(true)
+    }
+
     /// Loads a group, as it is in a client that has been running.
     pub(crate) fn warm(&mut self, id: ChannelId) -> Result<Epoch, Error> {
         Ok(self.group(id)?.epoch())

@@ -10,6 +10,7 @@ use plenary_proto::{
     reply::{Failure, Ok as OkFrame, Reply, ServerFrame},
     request::{Auth, ClientFrame, Purpose, Request},
 };
+use ring::digest::{SHA256, digest};
 
 use super::{Passing, block, world::World};
 use crate::{
@@ -54,7 +55,9 @@ impl World {
             frames: Frames::default(),
             limit,
         });
-        party.engine.connected(self.now, hello, key_packages);
+        let now = party.clock(self.now);
+        party.fed = true;
+        party.engine.connected(now, hello, key_packages);
     }
 
     /// Whether a party has a connection.
@@ -79,7 +82,8 @@ impl World {
             encode_client(ClientFrame::Request(RequestId(1), request)),
             70_000,
         ) {
-            let (next, frames) = block(session.receive(part, self.now));
+            let (next, frames) = block(session.receive(part, self.server_clock()));
+            self.note_records();
             session = next;
             for frame in frames {
                 if let Some(ServerFrame::Reply(_, reply)) = whole(&mut assembler, frame) {
@@ -94,13 +98,9 @@ impl World {
     fn open(&mut self, index: usize) -> Option<(ConnectionId, Session, Bytes, u32)> {
         let id = ConnectionId(self.next_line);
         self.next_line += 1;
-        let (session, hello) = Session::open(
-            self.network.clone(),
-            id,
-            EXPORTER,
-            Digest([6; 32]),
-            self.now,
-        );
+        let now = self.server_clock();
+        let (session, hello) =
+            Session::open(self.network.clone(), id, EXPORTER, Digest([6; 32]), now);
         let identity = self.parties[index].engine.identity().clone();
         let nonce = Digest(self.dice.bytes());
         let opener = Opener::Device(identity.device(), Purpose::Chat);
@@ -112,8 +112,7 @@ impl World {
             nonce,
             signature,
         };
-        let (session, frames) =
-            block(session.receive(encode_client(ClientFrame::Auth(auth)), self.now));
+        let (session, frames) = block(session.receive(encode_client(ClientFrame::Auth(auth)), now));
         match decode_server(frames[0].clone()).unwrap() {
             ServerFrame::Ok(OkFrame { key_packages, .. }) => {
                 Some((id, session, hello[0].clone(), key_packages))
@@ -130,6 +129,9 @@ impl World {
         let Some(line) = &self.parties[index].line else {
             return false;
         };
+        if self.now < self.parties[index].slow_until {
+            return false;
+        }
         let (frames, cut) = self.hub.take(line.id);
         let moved = !frames.is_empty() || cut;
         for frame in frames {
@@ -152,11 +154,13 @@ impl World {
                 Some(_) => None,
             };
             let mark = (device, append.client_id, append.epoch, epoch);
-            let first = self
-                .left
-                .entry(mark)
-                .or_insert_with(|| append.bytes.clone());
-            assert_eq!(*first, append.bytes, "sealed twice in one epoch");
+            let hash = digest(&SHA256, &append.bytes);
+            let hash = Digest(hash.as_ref().try_into().unwrap());
+            let first = self.left.entry(mark).or_insert(hash);
+            assert_eq!(*first, hash, "sealed twice in one epoch");
+            if append.commit.is_none() {
+                self.check_sealed(index, append.channel);
+            }
         }
         let frame = ClientFrame::Request(id, request);
         match &mut self.wire {
@@ -189,6 +193,9 @@ impl World {
                 self.deliver(to, frame);
             }
         }
+        for party in passing.cut {
+            self.disconnect(party);
+        }
     }
 
     fn upload(&mut self, index: usize, frame: ClientFrame) {
@@ -196,6 +203,7 @@ impl World {
             return;
         };
         let (connection, limit) = (line.id, line.limit);
+        let now = self.server_clock();
         for part in cut(encode_client(frame), limit) {
             let Some(line) = self.parties[index]
                 .line
@@ -205,9 +213,10 @@ impl World {
                 return;
             };
             let session = line.session.take().unwrap();
-            let (next, frames) = block(session.receive(part, self.now));
+            let (next, frames) = block(session.receive(part, now));
             let closed = matches!(next, Session::Closed(_));
             line.session = Some(next);
+            self.note_records();
             for frame in frames {
                 self.down(index, frame);
             }
@@ -235,15 +244,17 @@ impl World {
     /// A message reaches a party, as its connection would take it.
     fn deliver(&mut self, index: usize, message: Bytes) {
         let party = &mut self.parties[index];
+        let now = party.clock(self.now);
         let Some(line) = &mut party.line else { return };
+        party.fed = true;
         let frame = match message.len() > line.limit {
             true => Err(broken("a message above the limit")),
             false => line.frames.take(message),
         };
         let taken = match frame {
             Ok(None) => return,
-            Ok(Some(ServerFrame::Reply(id, reply))) => party.engine.reply(self.now, id, reply),
-            Ok(Some(ServerFrame::Push(push))) => party.engine.push(self.now, push),
+            Ok(Some(ServerFrame::Reply(id, reply))) => party.engine.reply(now, id, reply),
+            Ok(Some(ServerFrame::Push(push))) => party.engine.push(now, push),
             // Out of place after the handshake: passed over, as the driver does.
             Ok(Some(_)) => return,
             Err(error) => {
@@ -260,8 +271,11 @@ impl World {
         match result {
             Ok(()) => {}
             Err(error) if error.to_string() == "the process died" => {
+                self.parties[index].deaths += 1;
                 self.restart(index);
-                self.connect(index);
+                if self.comes_back {
+                    self.connect(index);
+                }
             }
             Err(error) if error.kind() == ErrorKind::Store || self.wire.is_none() => {
                 panic!("{error}")

@@ -2,38 +2,64 @@
 
 use plenary_certs::{
     ledger::{Body, DeviceBody, Voucher},
-    profile::{RosterKey, sealing_keypair},
+    profile::RosterKey,
 };
 use plenary_proto::{ids::DeviceId, request::Request};
 
-use super::{Party, World, passphrase};
-use crate::{engine::Engine, store::Store};
+use super::{Party, World};
+use crate::{
+    engine::Engine,
+    store::{Store, identity::Identity},
+};
 
 impl World {
     /// A party links a further device of its member: it vouches for it and hands over what it needs,
     /// past the code, whose bytes are tested by themselves. The new party is the last one and not
     /// connected yet.
     pub fn link(&mut self, by: usize) -> usize {
+        let (identity, body) = self.further(by);
+        self.say_as(by, body);
+        self.handed_over(by, &identity)
+    }
+
+    /// Another device of a party's member, by the Board: nothing vouches for it that the old one did.
+    /// What it is handed over comes from the old one. Not connected yet; without letting time pass.
+    pub fn renew(&mut self, of: usize) -> usize {
+        let (identity, body) = self.further(of);
+        let Body::Device(device) = body else {
+            panic!("not a device")
+        };
+        let voucher = Voucher::Board;
+        let body = Body::Device(DeviceBody { voucher, ..device });
+        let statement = self.ledger.draft(body, self.server_clock());
+        let signed = self.sign(&statement);
+        let answer = self.request_as(0, Request::LedgerSubmit(vec![signed]));
+        assert!(answer.is_ok(), "{answer:?}");
+        self.handed_over(of, &identity)
+    }
+
+    fn further(&mut self, by: usize) -> (Identity, Body) {
         let index = self.parties.len();
         let old = self.parties[by].engine.identity().clone();
-        let sealing = sealing_keypair().unwrap();
         let mut identity = old.clone();
         identity.device = [index as u8 + 101; 16];
         identity.authentication = self.dice.bytes();
         identity.mls = self.dice.bytes();
         identity.custody = self.dice.bytes();
-        identity.sealing = sealing.secret().to_vec();
-        identity.sealing_public = sealing.public().to_vec();
+        (identity.sealing, identity.sealing_public) = super::world::sealing(&self.dice, index);
         let body = Body::Device(DeviceBody {
             device: identity.device(),
             member: identity.member(),
             voucher: Voucher::Device(old.device()),
             keys: identity.device_keys().unwrap(),
         });
-        self.say_as(by, body);
-        let path = self.folder().join(index.to_string());
-        let store = Store::create_cheaply(&path, &passphrase()).unwrap();
-        store.put_identity(&identity).unwrap();
+        (identity, body)
+    }
+
+    fn handed_over(&mut self, by: usize, identity: &Identity) -> usize {
+        let index = self.parties.len();
+        let store = Store::in_memory().unwrap();
+        store.put_identity(identity).unwrap();
         for (generation, key) in self.parties[by].engine.store().roster_keys().unwrap() {
             let key = RosterKey::from_bytes(*key);
             store.put_roster_key(generation, key.as_bytes()).unwrap();
@@ -48,7 +74,7 @@ impl World {
         engine.append_statements(&statements).unwrap();
         let handover = self.parties[by].engine.handover().unwrap();
         engine.take_handover(self.now, &handover).unwrap();
-        self.parties.push(Party::new(engine, path));
+        self.parties.push(Party::new(engine));
         index
     }
 

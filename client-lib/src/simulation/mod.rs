@@ -6,9 +6,12 @@
 //! ```
 //!
 //! A [`Wire`] may stand between and do to every frame whatever a lying server could. Identifiers,
-//! keys of the Board, ties and jitter come from the [`Dice`], so the same seed gives the same run;
-//! what MLS draws by itself (leaf and path secrets) and the sealing keys do not, and no length,
-//! order or decision depends on them.
+//! all keys that the ledger names, ties and jitter come from the [`Dice`], so the same seed gives the
+//! same run; what MLS draws by itself (leaf and path secrets) does not, and no length, order or
+//! decision depends on it.
+//!
+//! The stores are in memory. A crash leaves what was committed, a loss of power what was durable
+//! ([`Loss`]).
 //!
 //! Only built for tests and with the feature `simulation`, which is for the tests of this workspace:
 //! no promise is made about it.
@@ -24,17 +27,20 @@ mod dice;
 mod keys;
 mod line;
 mod linking;
+mod log;
 mod queues;
 mod rekey;
 mod running;
 mod wire;
 mod world;
 
+pub use crate::store::Loss;
 pub use dice::Dice;
 pub use keys::MemberKeys;
+pub use log::{Logged, Shown};
 pub use rekey::{Rekey, Rekeyed, Spent};
 pub use wire::{Passing, Wire};
-pub use world::{Party, World, recovery_keys};
+pub use world::{Party, Shape, World, recovery_keys};
 
 #[cfg(test)]
 pub(crate) use world::connected;

@@ -12,6 +12,7 @@ use plenary_core::{
 };
 use plenary_proto::{
     ids::{ChannelId, DeviceId, MemberId},
+    limits::{OUTBOUND_BYTES, OUTBOUND_FRAMES},
     request::Purpose,
 };
 
@@ -23,14 +24,30 @@ struct Queue {
     member: MemberId,
     watches: Vec<ChannelId>,
     frames: Vec<Bytes>,
+    bytes: usize,
     cut: bool,
+}
+
+impl Queue {
+    /// As the transport does: who reads too slowly is dropped, and catches up from the store.
+    fn add(&mut self, frame: Bytes) {
+        self.bytes += frame.len();
+        let full = self.bytes > OUTBOUND_BYTES || self.frames.len() >= OUTBOUND_FRAMES;
+        match full && !self.frames.is_empty() {
+            true => self.cut = true,
+            false => self.frames.push(frame),
+        }
+    }
 }
 
 impl Queues {
     /// What waits for a connection, and whether it was cut.
     pub(super) fn take(&self, id: ConnectionId) -> (Vec<Bytes>, bool) {
         match self.lock().get_mut(&id) {
-            Some(queue) => (std::mem::take(&mut queue.frames), queue.cut),
+            Some(queue) => {
+                queue.bytes = 0;
+                (std::mem::take(&mut queue.frames), queue.cut)
+            }
             None => (vec![], false),
         }
     }
@@ -51,6 +68,7 @@ impl Hub for Queues {
             member,
             watches: vec![],
             frames: vec![],
+            bytes: 0,
             cut: false,
         };
         self.lock().insert(id, queue);
@@ -82,7 +100,7 @@ impl Hub for Queues {
                 To::Members(members) => members.contains(&queue.member),
             };
             if meant {
-                queue.frames.push(frame.clone());
+                queue.add(frame.clone());
             }
         }
     }
@@ -97,7 +115,7 @@ impl Hub for Queues {
         let frame = moved_frame(&moved);
         for queue in self.lock().values_mut() {
             if queue.watches.contains(&moved.channel) {
-                queue.frames.push(frame.clone());
+                queue.add(frame.clone());
             }
         }
     }

@@ -5,12 +5,12 @@ use plenary_proto::{
     label::Label,
 };
 
-use super::{Dice, MemberKeys, Party, Passing, passphrase, world::World};
+use super::{Dice, MemberKeys, Passing, world::World};
 use crate::{
     content::{Content, Draft, Kind, Salt},
     engine::{AlarmKind, Engine, Event, Output},
     error::Error,
-    store::Store,
+    store::Loss,
 };
 
 impl World {
@@ -48,11 +48,26 @@ impl World {
         for _ in 0..millis.div_ceil(250) {
             self.settle();
             self.now = self.now.plus(250);
-            for index in 0..self.parties.len() {
-                let ticked = self.parties[index].engine.tick(self.now);
-                self.survive(index, ticked);
-            }
+            self.tick();
         }
+        self.settle();
+    }
+
+    /// Everybody's clock moves on.
+    pub(super) fn tick(&mut self) {
+        for index in 0..self.parties.len() {
+            let party = &mut self.parties[index];
+            let ticked = party.engine.tick(party.clock(self.now));
+            party.fed = true;
+            self.survive(index, ticked);
+        }
+    }
+
+    /// Moves the time on, once nothing moves any more at this moment.
+    pub fn pass_time(&mut self, millis: u64) {
+        self.settle();
+        self.now = self.now.plus(millis);
+        self.tick();
         self.settle();
     }
 
@@ -81,8 +96,9 @@ impl World {
         }
         let connected = self.is_connected(index);
         let moved = self.receive(index);
-        if connected {
-            let settled = self.parties[index].engine.settle(self.now);
+        let party = &mut self.parties[index];
+        if connected && std::mem::take(&mut party.fed) {
+            let settled = party.engine.settle(party.clock(self.now));
             self.survive(index, settled);
         }
         moved
@@ -96,7 +112,7 @@ impl World {
 
     /// A party asks to be in a channel.
     pub fn enter(&mut self, index: usize, channel: ChannelId) {
-        self.parties[index].engine.enter(self.now, channel).unwrap();
+        self.try_enter(index, channel).unwrap();
     }
 
     /// Everybody does, and time passes.
@@ -105,9 +121,21 @@ impl World {
         self.run();
     }
 
+    /// A party tries to be in a channel.
+    pub fn try_enter(&mut self, index: usize, channel: ChannelId) -> Result<(), Error> {
+        let party = &mut self.parties[index];
+        party.engine.enter(party.clock(self.now), channel)
+    }
+
     /// A party founds a direct channel.
     pub fn direct(&mut self, index: usize, with: &[MemberId]) -> ChannelId {
-        self.parties[index].engine.direct(self.now, with).unwrap()
+        self.try_direct(index, with).unwrap()
+    }
+
+    /// A party tries to found a direct channel.
+    pub fn try_direct(&mut self, index: usize, with: &[MemberId]) -> Result<ChannelId, Error> {
+        let party = &mut self.parties[index];
+        party.engine.direct(party.clock(self.now), with)
     }
 
     /// A party sends a text.
@@ -125,9 +153,10 @@ impl World {
     ) -> ClientId {
         let salt = Salt(self.dice.bytes());
         let content = Draft::text(text).label(label).into_content(salt).unwrap();
-        let engine = &mut self.parties[index].engine;
+        let party = &mut self.parties[index];
         let content = content.encode().unwrap();
-        engine.send(self.now, channel, &content).unwrap()
+        let now = party.clock(self.now);
+        party.engine.send(now, channel, &content).unwrap()
     }
 
     /// A party tries to.
@@ -139,8 +168,9 @@ impl World {
     ) -> Result<ClientId, Error> {
         let salt = Salt(self.dice.bytes());
         let content = Draft::text(text).into_content(salt).unwrap();
-        let engine = &mut self.parties[index].engine;
-        engine.send(self.now, channel, &content.encode().unwrap())
+        let party = &mut self.parties[index];
+        let now = party.clock(self.now);
+        party.engine.send(now, channel, &content.encode().unwrap())
     }
 
     /// The texts that a party shows, in its order.
@@ -185,22 +215,24 @@ impl World {
 
     /// As after a crash: the store is all that is left.
     pub fn restart(&mut self, index: usize) {
+        self.lose(index, Loss::Process);
+    }
+
+    /// A party's program is gone, and so is what the loss takes from its store; it starts again.
+    pub fn lose(&mut self, index: usize, loss: Loss) {
         self.disconnect(index);
-        let party = self.parties.remove(index);
-        let Party {
-            engine,
-            folder,
-            events,
-            ..
-        } = party;
-        drop(engine);
-        let store = Store::open(&folder, &passphrase()).unwrap();
+        let party = &mut self.parties[index];
+        // What it told before it died was told.
+        while let Some(output) = party.engine.poll() {
+            if let Output::Event(event) = output {
+                party.events.push(event);
+            }
+        }
+        let store = party.engine.store().after(loss).unwrap();
         self.restarts += 1;
         let dice = self.dice.split(1_000 * self.restarts + index as u64);
-        let engine = Engine::open(store, Box::new(dice)).unwrap();
-        let mut party = Party::new(engine, folder);
-        party.events = events;
-        self.parties.insert(index, party);
+        party.engine = Engine::open(store, Box::new(dice)).unwrap();
+        party.fed = true;
     }
 
     /// What a party's device holds.

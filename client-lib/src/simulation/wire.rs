@@ -45,6 +45,7 @@ pub trait Wire {
 pub struct Passing {
     pub(super) up: Vec<(usize, ClientFrame)>,
     pub(super) down: Vec<(usize, Bytes)>,
+    pub(super) cut: Vec<usize>,
 }
 
 impl Passing {
@@ -73,8 +74,13 @@ impl Passing {
         self.down(to, ServerFrame::Push(push));
     }
 
+    /// A party's connection ends, after everything else here.
+    pub fn cut(&mut self, party: usize) {
+        self.cut.push(party);
+    }
+
     /// Nothing goes on.
     pub fn is_empty(&self) -> bool {
-        self.up.is_empty() && self.down.is_empty()
+        self.up.is_empty() && self.down.is_empty() && self.cut.is_empty()
     }
 }

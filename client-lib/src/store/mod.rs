@@ -18,7 +18,14 @@ pub(crate) mod outbox;
 pub(crate) mod pending;
 pub(crate) mod returns;
 pub(crate) mod stays;
+#[cfg(any(test, feature = "simulation"))]
+mod trial;
 pub(crate) mod uploads;
+
+#[cfg(any(test, feature = "simulation"))]
+pub use trial::Loss;
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use trial::{Fault, Trial};
 
 use std::{
     fs,
@@ -239,18 +246,8 @@ pub(crate) struct Store {
     connection: Arc<Mutex<Connection>>,
     /// What the connection's `synchronous` is set to.
     synced: Arc<AtomicBool>,
-    #[cfg(test)]
-    pub(crate) fault: Arc<Mutex<Option<Fault>>>,
-}
-
-/// For tests: the process dies at a transaction.
-#[cfg(test)]
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Fault {
-    /// How many transactions still work.
-    pub(crate) after: u32,
-    /// Whether the fatal one reaches the disk.
-    pub(crate) committed: bool,
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) trial: Trial,
 }
 
 impl std::fmt::Debug for Store {
@@ -385,8 +382,8 @@ impl Store {
             Ok(()) => Ok(Self {
                 connection: Arc::new(Mutex::new(connection)),
                 synced: Arc::new(AtomicBool::new(true)),
-                #[cfg(test)]
-                fault: Arc::default(),
+                #[cfg(any(test, feature = "simulation"))]
+                trial: Trial::default(),
             }),
             Err(error) => Err(match error.sqlite_error_code() {
                 Some(rusqlite::ErrorCode::NotADatabase) => Error::new(
@@ -426,41 +423,27 @@ impl Store {
         synced: bool,
         work: impl FnOnce() -> Result<T, Error>,
     ) -> Result<T, Error> {
+        #[cfg(any(test, feature = "simulation"))]
+        if self.trial.in_memory {
+            return self.transaction_in_memory(synced, work);
+        }
         if self.synced.swap(synced, Ordering::Relaxed) != synced {
             let level = if synced { "FULL" } else { "NORMAL" };
             self.lock().pragma_update(None, "synchronous", level)?;
         }
         self.lock().execute_batch("BEGIN IMMEDIATE")?;
         let result = work().and_then(|value| {
-            #[cfg(test)]
-            self.die(false)?;
+            #[cfg(any(test, feature = "simulation"))]
+            self.trial.die(false)?;
             self.lock().execute_batch("COMMIT")?;
-            #[cfg(test)]
-            self.die(true)?;
+            #[cfg(any(test, feature = "simulation"))]
+            self.trial.die(true)?;
             Ok(value)
         });
         if result.is_err() && !self.lock().is_autocommit() {
             self.lock().execute_batch("ROLLBACK")?;
         }
         result
-    }
-}
-
-#[cfg(test)]
-impl Store {
-    /// Fails as a process does that dies right before or right after a commit.
-    fn die(&self, committed: bool) -> Result<(), Error> {
-        let mut fault = self.fault.lock().unwrap();
-        match fault.as_mut() {
-            Some(due) if due.committed == committed && due.after == 0 => {
-                Err(Error::new(ErrorKind::Store, "the process died"))
-            }
-            Some(due) if due.committed == committed => {
-                due.after -= 1;
-                Ok(())
-            }
-            _ => Ok(()),
-        }
     }
 }
 

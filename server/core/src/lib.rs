@@ -16,6 +16,9 @@
 //! Adding an operation touches the schema, `Request`, one file in `ops/`, one arm in `dispatch`.
 #![forbid(unsafe_code)]
 
+#[cfg(all(plenary_seeded_bugs, not(feature = "simulation")))]
+compile_error!("seeded bugs are for the simulation alone: leave out --cfg plenary_seeded_bugs");
+
 mod channels;
 pub mod config;
 mod dispatch;
@@ -32,6 +35,8 @@ mod ops;
 mod pages;
 mod rate;
 mod retention;
+#[cfg(plenary_seeded_bugs)]
+pub mod seeded;
 pub mod server_key;
 pub mod session;
 pub mod store;

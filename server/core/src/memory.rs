@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -23,6 +24,11 @@ impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The process that used it is gone, and with it whoever watched.
+    pub fn reopen(&self) {
+        self.lock().hints.clear();
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -160,7 +166,8 @@ impl Store for MemoryStore {
         }
         let mut records = Vec::new();
         let mut bytes = 0;
-        for record in log.records.iter().filter(|record| record.seq > after) {
+        let first = log.records.partition_point(|record| record.seq <= after);
+        for record in log.records.range(first..) {
             bytes += record.bytes.len();
             if records.len() >= limit as usize || (bytes > max_bytes && !records.is_empty()) {
                 break;
@@ -244,10 +251,14 @@ impl Store for MemoryStore {
         limit: u32,
     ) -> Result<Vec<(Bytes, Versioned)>, StoreError> {
         let inner = self.lock();
+        let start = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
         let found = inner
             .values
-            .iter()
-            .filter(|(key, _)| key.starts_with(prefix) && after.is_none_or(|after| *key > after))
+            .range::<[u8], _>((start, Bound::Unbounded))
+            .take_while(|(key, _)| key.starts_with(prefix))
             .take(limit as usize)
             .map(|(key, value)| (key.clone(), value.clone()));
         Ok(found.collect())

@@ -96,6 +96,8 @@ pub struct Network {
     heads: HeadSigner,
     pub(crate) ledger: StoredLedger,
     ledger_writer: AsyncMutex<()>,
+    #[cfg(plenary_seeded_bugs)]
+    pub(crate) late: crate::seeded::Late,
 }
 
 impl Network {
@@ -128,6 +130,8 @@ impl Network {
             heads: HeadSigner::new(key.clone()),
             ledger: StoredLedger::default(),
             ledger_writer: AsyncMutex::new(()),
+            #[cfg(plenary_seeded_bugs)]
+            late: AsyncMutex::default(),
             store,
             items,
             hub,
@@ -213,6 +217,18 @@ impl Network {
         let mut gone = devices.to_vec();
         gone.retain(|device| self.live(*device, now).is_none());
         gone
+    }
+
+    /// The devices in a channel, as the server follows it: for a simulation that judges who could
+    /// read what.
+    ///
+    /// # Errors
+    /// [`OpError::NotFound`].
+    #[cfg(feature = "simulation")]
+    pub async fn devices_in(&self, channel: ChannelId) -> Result<Vec<DeviceId>, OpError> {
+        let slot = self.channels.slot(channel);
+        let group = slot.group(&*self.store, self.ledger()?).await?;
+        Ok(group.observed.devices().into_iter().collect())
     }
 
     /// Whose device this is, if it is live.

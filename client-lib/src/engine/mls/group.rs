@@ -184,7 +184,13 @@ impl Group {
     /// Seals a padded envelope. Refuses while any leaf is not backed by a live DEVICE statement of
     /// a live member: there is no way around.
     pub(crate) fn seal(&mut self, data: &AuthData, content: &[u8]) -> Result<Vec<u8>, GroupError> {
-        if let Some(device) = self.not_live(data.time).first() {
+        #[cfg(plenary_seeded_bugs)]
+        use plenary_core::seeded::{Bug, planted};
+        #[cfg(plenary_seeded_bugs)]
+        let checked = !planted(Bug::SealToRevoked);
+        #[cfg(not(plenary_seeded_bugs))]
+        let checked = true;
+        if checked && let Some(device) = self.not_live(data.time).first() {
             return Err(JudgeError::Fenced(*device).into());
         }
         let message = self

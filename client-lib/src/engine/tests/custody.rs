@@ -166,7 +166,7 @@ fn what_was_stated_offline_or_before_a_crash_is_told_later() {
             world.connect(1);
             // Dies somewhere between the server's word and the log.
             let fault = Fault { after, committed };
-            *world.parties[1].engine.store().fault.lock().unwrap() = Some(fault);
+            *world.parties[1].engine.store().trial.fault.lock().unwrap() = Some(fault);
             world.run();
             world.restart(1);
             world.connect(1);

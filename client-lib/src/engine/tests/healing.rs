@@ -411,3 +411,64 @@ fn a_welcome_during_an_entry_does_not_lose_the_entry() {
     assert_eq!(world.texts(0, channel), ["in"]);
     assert_eq!(world.alarms(), [] as [&Event; 0]);
 }
+
+/// Out and in again while it was away: what was said before the removal was for it, too.
+#[test]
+fn what_was_said_before_a_removal_that_nobody_could_tell_it_of_is_handed_on() {
+    use plenary_certs::ledger::{Reason, Resume, Suspend, Target};
+    for which in [0, 2] {
+        let mut world = World::connected(5, 4);
+        let channel = world.channels[which];
+        let device = world.device(3);
+        let member = MemberId([4; 16]);
+        let grant = |granted| {
+            Body::Grant(Grant {
+                channel,
+                member,
+                granted,
+            })
+        };
+        if which == 2 {
+            let others = [2, 3].map(|byte| MemberId([byte; 16]));
+            for member in others {
+                world.say(
+                    0,
+                    Body::Grant(Grant {
+                        channel,
+                        member,
+                        granted: true,
+                    }),
+                );
+            }
+            world.say(0, grant(true));
+            world.enter(0, channel);
+            world.run();
+        } else {
+            world.enter_all(channel);
+        }
+        world.run_for(20_000);
+        assert_eq!(world.devices_in(3, channel).len(), 4, "{which}");
+        world.disconnect(3);
+        world.send(0, channel, "before");
+        world.send(3, channel, "own");
+        world.run();
+        let out = Body::Suspend(Suspend {
+            target: Target::Device(device),
+            reason: Reason::Unstated,
+        });
+        world.say(0, if which == 2 { grant(false) } else { out });
+        world.send(0, channel, "between");
+        world.run();
+        assert_eq!(world.devices_in(0, channel).len(), 3, "{which}");
+        let back = Body::Resume(Resume {
+            target: Target::Device(device),
+        });
+        world.say(0, if which == 2 { grant(true) } else { back });
+        world.connect(3);
+        world.run_for(120_000);
+        assert_eq!(world.texts(3, channel), ["before", "own"], "{which}");
+        assert_eq!(world.texts(0, channel), ["before", "between", "own"]);
+        assert_eq!(gaps(&world, 3, channel), 0);
+        assert_eq!(world.alarms(), [] as [&Event; 0]);
+    }
+}

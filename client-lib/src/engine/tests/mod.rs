@@ -206,7 +206,7 @@ fn a_death_at_every_transaction_loses_doubles_and_reuses_nothing() {
     for after in 0..12 {
         for committed in [false, true] {
             let fault = crate::store::Fault { after, committed };
-            *world.parties[0].engine.store.fault.lock().unwrap() = Some(fault);
+            *world.parties[0].engine.store.trial.fault.lock().unwrap() = Some(fault);
             for index in [0, 1, 0] {
                 let content = Draft::text(sent.to_string()).into_content(fresh_salt().unwrap());
                 let content = content.unwrap().encode().unwrap();
@@ -229,7 +229,7 @@ fn a_death_at_every_transaction_loses_doubles_and_reuses_nothing() {
     for after in 0..4 {
         for committed in [false, true] {
             let fault = crate::store::Fault { after, committed };
-            *world.parties[0].engine.store.fault.lock().unwrap() = Some(fault);
+            *world.parties[0].engine.store.trial.fault.lock().unwrap() = Some(fault);
             let entering = world.parties[0].engine.enter(world.now, second);
             world.survive(0, entering);
             world.run();

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use plenary_proto::ids::*;
 
 use super::views::audit;
-use crate::{engine::*, simulation::World, store::channels::Standing as In};
+use crate::{engine::*, simulation::World};
 
 /// What a run came to.
 #[derive(Debug, Default)]
@@ -59,14 +59,7 @@ fn races(seed: u64, devices: usize, rounds: usize, forks: usize) -> Tally {
         for _ in 0..racers {
             let index = world.dice().below(devices);
             let engine = &mut world.parties[index].engine;
-            let ready = engine
-                .channels
-                .get(&channel)
-                .is_some_and(|one| one.caught_up() && !one.appending && one.row.standing == In::In);
-            if ready && engine.store.pending(channel).unwrap().is_none() {
-                engine.make_change(now, channel, &[], &[]).unwrap();
-                started += 1;
-            }
+            started += usize::from(engine.race(now, channel).unwrap());
         }
         tally.commits += started;
         if started > 1 {

@@ -226,11 +226,12 @@ fn an_audit_names_the_first_thing_wrong() {
     assert!(found.vouched.0 > 0 && found.heads > 0 && found.records >= 10);
     let wrong = |sql: &str| {
         let store = world.parties[1].engine.store();
-        store.lock().execute_batch("BEGIN").unwrap();
+        store.lock().execute_batch("SAVEPOINT look").unwrap();
         let changed = store.lock().execute(sql, []).unwrap();
         assert!(changed > 0, "{sql}");
         let found = audit(&world, 1);
-        store.lock().execute_batch("ROLLBACK").unwrap();
+        let back = "ROLLBACK TO look; RELEASE look";
+        store.lock().execute_batch(back).unwrap();
         let first = found.channels[0].wrong.as_ref();
         let words = first.map(|wrong| wrong.what.clone());
         words.or(found.ledger_wrong).unwrap_or_default()

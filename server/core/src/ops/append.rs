@@ -106,6 +106,9 @@ async fn message(
         return Err(OpError::Fenced);
     }
     charge(network, append.device, append.time)?;
+    #[cfg(plenary_seeded_bugs)]
+    let appended = crate::seeded::append(&network.late, &*network.store, append).await;
+    #[cfg(not(plenary_seeded_bugs))]
     let appended = network.store.append(append).await;
     if let Err(StoreError::WrongEpoch { .. }) = appended {
         slot.forget();

@@ -407,6 +407,11 @@ impl Engine {
             }
             _ => {
                 self.note(now, id, failure.message.clone())?;
+                if let (Some(told), Some(channel)) =
+                    (failure.retry_after_ms, self.channels.get_mut(&id))
+                {
+                    channel.not_before = channel.not_before.max(now.plus(told));
+                }
                 match lasting(failure) {
                     true => self.rejoin_failed(now, id, &failure.message),
                     false => Ok(()),

@@ -34,6 +34,9 @@ pub struct Config {
     pub longest_keep_days: u32,
     /// Key packages a device may claim a minute: each is used once and was made by another's work.
     pub claims_per_minute: u32,
+    /// Key packages a device may put up a minute, and at once after silence: each is verified. Twice
+    /// what it may keep, with the one of last resort, so that an honest device never waits.
+    pub packages_per_minute: u32,
     /// Statements of custody countersigned for a device a minute: each is an Ed25519 signature.
     pub countersignatures_per_minute: u32,
     /// Requests a guest may make on one connection.
@@ -61,6 +64,7 @@ impl Default for Config {
             keep_days: 90,
             longest_keep_days: 3_650,
             claims_per_minute: 200,
+            packages_per_minute: 2 * (limits::KEY_PACKAGES as u32 + 1),
             countersignatures_per_minute: 240,
             guest_requests: 2_000,
         }

@@ -88,6 +88,7 @@ pub struct Network {
     pub(crate) channels: Channels,
     pub(crate) messages: Rates,
     pub(crate) claims: Rates,
+    pub(crate) packages: Rates,
     pub(crate) countersignatures: Rates,
     pub(crate) vouches: Rates<MemberId>,
     pub(crate) tokens: Tokens,
@@ -120,6 +121,7 @@ impl Network {
                 config.limits.message_burst,
             ),
             claims: Rates::per_minute(config.claims_per_minute, config.claims_per_minute),
+            packages: Rates::per_minute(config.packages_per_minute, config.packages_per_minute),
             countersignatures: Rates::per_minute(
                 config.countersignatures_per_minute,
                 config.countersignatures_per_minute,

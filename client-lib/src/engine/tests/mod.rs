@@ -17,6 +17,7 @@ mod roster;
 mod sending;
 mod stamping;
 mod views;
+mod waiting;
 
 use std::collections::HashMap;
 

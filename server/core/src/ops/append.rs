@@ -25,6 +25,10 @@ use crate::{
 /// Welcomes of one commit.
 const WELCOMES: usize = 128;
 
+/// What a commit takes of the rate of messages: everybody processes it, and what others sealed for the
+/// epoch before is to be sealed again. So many are what a burst of 200, and 20 a minute, leave.
+pub(super) const COMMIT_COST: u32 = 10;
+
 /// Bytes of a GroupInfo without its tree.
 const GROUP_INFO: usize = 64 * 1024;
 
@@ -105,7 +109,7 @@ async fn message(
     if group.fenced(network.ledger_head().seq, append.time) {
         return Err(OpError::Fenced);
     }
-    charge(network, append.device, append.time)?;
+    charge(network, append.device, 1, append.time)?;
     #[cfg(plenary_seeded_bugs)]
     let appended = crate::seeded::append(&network.late, &*network.store, append).await;
     #[cfg(not(plenary_seeded_bugs))]
@@ -137,7 +141,7 @@ async fn commit(
             current: group.observed.epoch(),
         });
     }
-    charge(network, append.device, append.time)?;
+    charge(network, append.device, COMMIT_COST, append.time)?;
     let welcomed: Vec<DeviceId> = welcomes.iter().map(|(device, _)| *device).collect();
     let next = group
         .observed
@@ -202,10 +206,15 @@ pub(super) fn conflict(error: impl Into<OpError>) -> OpError {
     }
 }
 
-pub(super) fn charge(network: &Network, device: DeviceId, now: UnixMillis) -> Result<(), OpError> {
+pub(super) fn charge(
+    network: &Network,
+    device: DeviceId,
+    cost: u32,
+    now: UnixMillis,
+) -> Result<(), OpError> {
     network
         .messages
-        .take(device, 1, now)
+        .take(device, cost, now)
         .map_err(|retry_after_ms| OpError::RateLimited {
             what: "messages",
             retry_after_ms,

@@ -11,7 +11,7 @@ use plenary_proto::{
 };
 
 use super::{
-    append::{Doubt, charge, conflict},
+    append::{COMMIT_COST, Doubt, charge, conflict},
     found_channel::Group,
     not_allowed,
 };
@@ -69,7 +69,7 @@ pub(crate) async fn run(
             current: old.observed.epoch(),
         });
     }
-    charge(network, device, now)?;
+    charge(network, device, COMMIT_COST, now)?;
     let next = old
         .observed
         .anew(device, &record, &group_info, &tree, now)

@@ -26,6 +26,16 @@ pub(crate) async fn run(
         limits::KEY_PACKAGES,
         kept.saturating_add(packages.len()),
     )?;
+    // Before the work that it pays for; asking with none is asking, too.
+    let count = packages.len() + last_resort.iter().len();
+    let cost = u32::try_from(count.max(1)).unwrap_or(u32::MAX);
+    network
+        .packages
+        .take(caller.device(), cost, now)
+        .map_err(|retry_after_ms| OpError::RateLimited {
+            what: "key packages put up",
+            retry_after_ms,
+        })?;
     let ledger = network.ledger()?;
     for package in packages.iter().chain(&last_resort) {
         within("bytes of a key package", KEY_PACKAGE, package.len())?;

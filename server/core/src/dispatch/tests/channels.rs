@@ -411,3 +411,39 @@ fn messages_above_the_rate_wait() {
     let later = rig.call_at(&chat(1), Request::Append(third), NOW.plus(1_000));
     assert!(!appended(later).1);
 }
+
+#[test]
+fn whoever_floods_a_channel_with_commits_waits_and_the_others_go_on() {
+    let (rig, mut owner, mut flooder) = two();
+    let mut config = Config::default();
+    config.limits.messages_per_minute = 60;
+    config.limits.message_burst = 50;
+    let rig = Rig::over(rig.store, config).unwrap();
+    // In again in its own place, over and over: each is valid, and takes everybody's epoch away.
+    let again = |flooder: &mut Peer| {
+        let (info, tree) = rig.group_state(flooder.n, OPEN).unwrap();
+        let leaf = flooder.leaf(flooder.n);
+        let commit = flooder.try_enter(&info, &tree, Some(leaf)).unwrap();
+        let taken = rig.commit(OPEN, flooder.n, &commit);
+        (commit, taken)
+    };
+    for _ in 0..5 {
+        let (commit, taken) = again(&mut flooder);
+        taken.unwrap();
+        owner.follow(&commit);
+    }
+    for _ in 0..20 {
+        let (_, refused) = again(&mut flooder);
+        assert_eq!(
+            refused,
+            Err(OpError::RateLimited {
+                what: "messages",
+                retry_after_ms: 10_000
+            })
+        );
+    }
+    say(&rig, OPEN, &mut owner, "still here").unwrap();
+    let commit = owner.commit(&[], &[]);
+    rig.commit(OPEN, owner.n, &commit).unwrap();
+    assert_eq!(rig.log(OPEN).len(), 8);
+}

@@ -171,3 +171,40 @@ fn claims_have_a_rate() {
     );
     assert!(claim_at(&rig, 10, DIRECT, &[11], NOW.plus(30_000)).is_ok());
 }
+
+#[test]
+fn putting_them_up_has_a_rate_and_an_honest_device_never_meets_it() {
+    let rig = direct();
+    let peer = rig.peer(11);
+    let all: Vec<_> = (0..limits::KEY_PACKAGES)
+        .map(|_| peer.key_package())
+        .collect();
+    let last = Some(peer.key_package());
+    // All of them, all handed out at once, and all of them again.
+    let kept = limits::KEY_PACKAGES as u32;
+    assert_eq!(put(&rig, 11, all.clone(), last.clone()), Ok(kept));
+    for _ in 0..limits::KEY_PACKAGES {
+        claim(&rig, 10, &[11]).unwrap();
+    }
+    assert_eq!(put(&rig, 11, all, last.clone()), Ok(kept));
+    // Then even what costs no room: each is verified, and written.
+    for (packages, last) in [(vec![], last), (vec![], None)] {
+        assert_eq!(
+            put(&rig, 11, packages, last),
+            Err(OpError::RateLimited {
+                what: "key packages put up",
+                retry_after_ms: 910
+            })
+        );
+    }
+    assert_eq!(put(&rig, 12, vec![], None), Ok(0), "another's rate");
+    let later = rig.call_at(
+        &chat(11),
+        Request::PutKeyPackages {
+            packages: vec![],
+            last_resort: None,
+        },
+        NOW.plus(910),
+    );
+    assert_eq!(later, Ok(Reply::Count(kept)));
+}

@@ -1,0 +1,129 @@
+//! Too much at once: the server says when to come back, and the engine comes back then, not before.
+
+use std::sync::{Arc, Mutex};
+
+use plenary_proto::codec::encode_server;
+use plenary_proto::reply::{Code, ServerFrame};
+use plenary_proto::request::{Append, ClientFrame, CommitExtras};
+
+use super::*;
+use crate::simulation::{Passing, Wire, World};
+
+/// When something was asked of the log, and when it was refused until when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Asked(UnixMillis),
+    Refused { until: UnixMillis },
+}
+
+/// Sees the appends of one party and their refusals.
+struct Watcher(usize, Arc<Mutex<Vec<Seen>>>);
+
+impl Wire for Watcher {
+    fn up(&mut self, now: UnixMillis, from: usize, frame: ClientFrame, passing: &mut Passing) {
+        if from == self.0 && matches!(frame, ClientFrame::Request(_, Request::Append(_))) {
+            self.1.lock().unwrap().push(Seen::Asked(now));
+        }
+        passing.up(from, frame);
+    }
+
+    fn down(&mut self, now: UnixMillis, to: usize, frame: ServerFrame, passing: &mut Passing) {
+        if let ServerFrame::Reply(_, Err(failure)) = &frame
+            && failure.code == Code::RateLimited
+        {
+            let until = now.plus(failure.retry_after_ms.expect("no time to wait"));
+            self.1.lock().unwrap().push(Seen::Refused { until });
+        }
+        passing.raw(to, encode_server(frame));
+    }
+}
+
+/// Has the party's device ask for so much that nothing more is taken: commits that are none.
+fn exhaust(world: &mut World, index: usize, channel: ChannelId) {
+    let mut epoch = Epoch(0);
+    for n in 0..2_000_u128 {
+        let append = Append {
+            channel,
+            client_id: ClientId(n.to_be_bytes()),
+            epoch,
+            bytes: vec![0; 9].into(),
+            commit: Some(CommitExtras {
+                group_info: vec![0; 9].into(),
+                welcomes: Vec::new(),
+            }),
+        };
+        let failure = world
+            .request_as(index, Request::Append(append))
+            .unwrap_err();
+        match failure.code {
+            Code::Conflict => epoch = Epoch(epoch.0 + 1),
+            Code::RateLimited => return,
+            _ => {}
+        }
+    }
+    panic!("never too much");
+}
+
+/// Each refusal is followed by nothing until the moment it named, and by something soon after.
+fn assert_obeyed(seen: &[Seen]) -> usize {
+    let mut refused = 0;
+    for pair in seen.windows(2) {
+        let [Seen::Refused { until }, next] = pair else {
+            continue;
+        };
+        refused += 1;
+        let Seen::Asked(at) = next else {
+            panic!("refused twice, asked once: {seen:?}");
+        };
+        assert!(at >= until, "asked again too early: {seen:?}");
+        assert!(at.0 <= until.0 + 20_000, "not asked again: {seen:?}");
+    }
+    refused
+}
+
+#[test]
+fn messages_wait_as_long_as_the_server_says_and_lose_nothing() {
+    let mut world = connected(2);
+    let channel = world.channels[0];
+    world.enter_all(channel);
+    exhaust(&mut world, 0, channel);
+    let seen = Arc::default();
+    world.wire = Some(Box::new(Watcher(0, Arc::clone(&seen))));
+    let texts: Vec<_> = (0..12).map(|n| format!("text {n}")).collect();
+    for text in &texts {
+        world.send(0, channel, text);
+    }
+    // Nobody else waits.
+    world.send(1, channel, "meanwhile");
+    world.settle();
+    assert_eq!(world.texts(1, channel), ["meanwhile"]);
+    world.run();
+    world.run();
+    let all = world.texts(1, channel);
+    assert_eq!(all[1..], texts);
+    assert_eq!(world.texts(0, channel), all);
+    let seen = seen.lock().unwrap();
+    assert!(assert_obeyed(&seen) >= 6, "{seen:?}");
+    assert_eq!(world.alarms(), [] as [&Event; 0]);
+}
+
+#[test]
+fn who_wants_to_enter_waits_as_long_as_the_server_says() {
+    let mut world = connected(2);
+    let channel = world.channels[0];
+    world.enter(0, channel);
+    world.run();
+    exhaust(&mut world, 1, channel);
+    let seen = Arc::default();
+    world.wire = Some(Box::new(Watcher(1, Arc::clone(&seen))));
+    world.enter(1, channel);
+    for _ in 0..6 {
+        world.run();
+    }
+    world.send(1, channel, "in");
+    world.run();
+    assert_eq!(world.texts(0, channel), ["in"]);
+    let seen = seen.lock().unwrap();
+    assert!(assert_obeyed(&seen) >= 1, "{seen:?}");
+    assert_eq!(world.alarms(), [] as [&Event; 0]);
+}

@@ -38,6 +38,13 @@ impl Marks {
         marks.get(&mark).copied()
     }
 
+    /// Takes many in at once.
+    pub fn take_all(&self, all: Vec<(Mark, Seq)>) {
+        let mut marks = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        marks.reserve(all.len());
+        marks.extend(all);
+    }
+
     /// Takes changes in: `None` forgets.
     pub fn take(&self, changes: impl IntoIterator<Item = (Mark, Option<Seq>)>) {
         let mut marks = self.0.write().unwrap_or_else(PoisonError::into_inner);

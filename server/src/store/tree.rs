@@ -13,6 +13,7 @@ use std::{
     ops::{Bound, RangeBounds},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -50,6 +51,10 @@ pub(super) struct Tree {
     waker: Option<Waker>,
     /// Held from the start, so that a write error between two syncs is reported here.
     file: File,
+    /// Held while sled is flushed or applied to. A flush has sled's own lock shared, a batch wants it
+    /// alone, and a batch that waits there keeps everybody else out: also the flush that is to wake
+    /// the first one after an error, see [`wake`](super::wake). So nobody waits there.
+    one: Mutex<()>,
 }
 
 impl Tree {
@@ -81,6 +86,7 @@ impl Tree {
             path: path.to_path_buf(),
             db: Some(db),
             file,
+            one: Mutex::default(),
         })
     }
 
@@ -154,12 +160,15 @@ impl Tree {
                 None => batch.remove(key),
             }
         }
+        let _alone = self.alone();
         self.patiently(|| self.db()?.apply_batch(batch))
     }
 
     /// Returns once everything applied so far is on disk.
     pub fn persist(&self) -> Result<(), StoreError> {
+        let alone = self.alone();
         self.patiently(|| self.db()?.flush())?;
+        drop(alone);
         // `flush` is not fsync.
         let fault = |error| io_fault("sync", &self.path, &error);
         self.file.sync_data().map_err(fault)?;
@@ -182,6 +191,10 @@ impl Tree {
     /// Bytes on disk.
     pub fn size_on_disk(&self) -> Result<u64, StoreError> {
         guarded(&self.path, || self.db()?.size_on_disk())
+    }
+
+    fn alone(&self) -> MutexGuard<'_, ()> {
+        self.one.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A call that waits for the disk.

@@ -40,6 +40,40 @@ fn an_error_at_every_call_surfaces_and_corrupts_nothing() {
     run(&Trial::long("calls", u64::MAX, 1_800), 2);
 }
 
+/// Found by the trial above, once in thousands: a batch that waited behind a flush kept the one out
+/// that was to wake it.
+#[test]
+#[ignore = "minutes: cargo test --release -p plenary-server --lib store::tests::calls -- --ignored"]
+fn a_disk_that_is_full_for_a_while_holds_nobody_up_for_ever() {
+    let trial = Trial::long("calls_full", 600, 1_800);
+    let mut dice = Dice::new(trial.seed);
+    let work = Work {
+        steps: 12,
+        segment: 6_000,
+    };
+    let Some(all) = count(&work, |_| {}) else {
+        return;
+    };
+    let mut counts = Counts::default();
+    let mut tried = 0;
+    while trial.goes_on(tried) {
+        let failing = Failing {
+            first: 1 + dice.below(all),
+            count: 40,
+            errno: ENOSPC,
+            short: true,
+        };
+        one(&work, |_| {}, failing, "checkpoints", &mut counts);
+        tried += 1;
+    }
+    trial.report(&[
+        ("failed", counts.failed),
+        ("surfaced", counts.surfaced),
+        ("tolerated", counts.tolerated),
+        ("corrupted", 0),
+    ]);
+}
+
 #[derive(Default)]
 struct Counts {
     failed: u64,
@@ -148,7 +182,11 @@ fn one(work: &Work, begin: impl Fn(&Path), failing: Failing, workload: &str, cou
     let what = format!("{workload}, {failing:?}");
     let ended = ended(command, &what);
     let died = String::from_utf8_lossy(&ended.stderr);
-    assert!(ended.status.success(), "the process died: {what}: {died}");
+    let status = ended.status;
+    assert!(
+        status.success(),
+        "the process died, {status}: {what}: {died}"
+    );
     let recorded = Recorded::read(log.path());
     let failed = recorded.failed();
     if failed.is_empty() {

@@ -70,7 +70,10 @@ impl Work {
 /// What was acknowledged.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Acks {
+    /// Where a mark was said to be, last.
     appended: HashMap<u64, u64>,
+    /// Where else it was said to be before: only what was trimmed in between may come again.
+    moved: HashMap<u64, Vec<u64>>,
     epoch: u64,
     versions: HashMap<u64, u64>,
     pushed: u64,
@@ -91,7 +94,12 @@ impl Acks {
             let mut number = || words.next().unwrap().parse::<u64>().unwrap();
             match kind {
                 "a" => {
-                    acks.appended.insert(number(), number());
+                    let (mark, seq) = (number(), number());
+                    if let Some(before) = acks.appended.insert(mark, seq)
+                        && before != seq
+                    {
+                        acks.moved.entry(mark).or_default().push(before);
+                    }
                 }
                 "c" => acks.epoch = acks.epoch.max(number()),
                 "v" => {
@@ -397,12 +405,24 @@ async fn compare(store: &EmbeddedStore, acks: &Acks) -> Result<(), String> {
                 "the text under mark {mark} changed"
             );
             must!(seen.insert(mark), "mark {mark} is there twice");
+            at.insert(mark, record.seq.0);
+            // A sender that was held up may repeat what has been trimmed: then nobody knows it any
+            // more, and it is there anew, behind what came after it.
+            let again = acks.appended.get(&mark).filter(|seq| **seq <= trimmed.0);
+            if again.is_some() || acks.moved.contains_key(&mark) {
+                continue;
+            }
             let before = last.insert(mark % TALKERS, mark);
             must!(
                 before.is_none_or(|before| before < mark),
                 "mark {mark} is out of order"
             );
-            at.insert(mark, record.seq.0);
+        }
+        for (mark, before) in &acks.moved {
+            must!(
+                mark % CHANNELS != number || before.iter().all(|seq| *seq <= trimmed.0),
+                "mark {mark} was at {before:?}, was not trimmed, and came again"
+            );
         }
         for (mark, seq) in &acks.appended {
             if mark % CHANNELS != number || *seq <= trimmed.0 {

@@ -1,5 +1,7 @@
 //! Published vectors against what wraps the library's primitives: that nothing is added or left out.
 
+mod mls;
+
 use plenary_proto::ids::{PublicKey, Signature};
 
 use crate::{

@@ -7,6 +7,7 @@ mod samples;
 mod sealing;
 mod sending;
 mod streams;
+mod vectors;
 
 use std::{fs, path::PathBuf};
 

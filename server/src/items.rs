@@ -327,10 +327,18 @@ impl Inner {
     /// The upload under way; `None` when it is committed or was never reserved.
     fn upload(&self, item: ItemId) -> Result<Option<Arc<Upload>>, ItemsError> {
         let mut uploads = lock(&self.uploads);
-        if let Some(upload) = uploads.get(&item) {
-            return Ok(Some(upload.clone()));
-        }
         let path = self.staged(item);
+        if let Some(upload) = uploads.get(&item) {
+            match upload.failed_group() {
+                // Opened anew once nobody is at it: two of one item would not know of each other's
+                // chunks.
+                Some(group) if Arc::strong_count(upload) == 1 => {
+                    upload::forget_from(&path, upload.reservation(), group).map_err(refused)?;
+                    uploads.remove(&item);
+                }
+                _ => return Ok(Some(upload.clone())),
+            }
+        }
         // A crash may have left the staging folder of a committed item.
         if self.listed(item).exists() {
             return Ok(None);
@@ -340,8 +348,10 @@ impl Inner {
         };
         let upload = Arc::new(Upload::open(&path, reservation)?);
         if uploads.len() >= OPEN {
-            // Never one in use: two of one item would not know of each other's chunks.
-            uploads.retain(|_, upload| Arc::strong_count(upload) > 1);
+            // Never one in use, nor one whose failure has to be remembered.
+            uploads.retain(|_, upload| {
+                Arc::strong_count(upload) > 1 || upload.failed_group().is_some()
+            });
         }
         uploads.insert(item, upload.clone());
         Ok(Some(upload))
@@ -437,9 +447,7 @@ fn gone(removed: io::Result<()>) -> Result<(), ItemsError> {
 
 fn refused(error: io::Error) -> ItemsError {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            ItemsError::Quota("the server's disk is full: its operator must make room".to_owned())
-        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ItemsError::Full,
         _ => unavailable(error),
     }
 }

@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use common::{Room, message};
-use plenary_client::{ErrorKind, Outgoing, SendFile, Transfer, ids::Seq};
+use plenary_client::{ErrorKind, Outgoing, SendFile, Transfer, content::Draft, ids::Seq};
 use plenary_tests::harness::PATIENCE;
 
 const MIB: usize = 1 << 20;
@@ -118,6 +118,56 @@ async fn a_full_disk_is_told_and_the_rest_comes_when_there_is_room() -> Result<(
     let up = alice.send_reader(room.channel, file, reader).await?;
     sent(&room, up).await?;
     assert_eq!(fs::read_dir(&waiting)?.count(), 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_whose_disk_somebody_fills_says_so_and_goes_on_when_there_is_room() -> Result<()> {
+    let home = tempfile::tempdir()?;
+    // What a server leaves free of its disk, and a little.
+    let Some(_small) = Small::mount(&home.path().join("server"), 256 + 64)? else {
+        return Ok(());
+    };
+    let room = Room::under(home, &["Bob"], ("encryption", "for the test"), "info").await?;
+    let (alice, bob) = (room.client(0)?, room.client(1)?);
+    let path = room.home.path().join("image.dd");
+    let data = bytes(9 * MIB);
+    fs::write(&path, &data)?;
+    alice.limit_rate(Some(8 << 20));
+    let mut up = alice.send_file(room.channel, SendFile::new(&path)).await?;
+    while up.progress().done < MIB as u64 {
+        let moved = tokio::time::timeout(PATIENCE, up.moved()).await?;
+        moved.context("it ended before the disk was full")?;
+    }
+    // Room for the chunks was taken when they were announced; there is none for anything else.
+    let hog = room.home.path().join("server/something else");
+    let mut filling = fs::File::create(&hog)?;
+    let block = vec![7; MIB];
+    while filling.write_all(&block).is_ok() {}
+    while filling.write_all(&[7; 512]).is_ok() {}
+    drop(filling);
+    let refused = up.finish().await.map(drop).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
+    assert!(refused.is_retryable());
+    assert!(refused.to_string().contains("disk is full"), "{refused}");
+    assert_eq!(alice.uploads_begun().await?.len(), 1);
+    let items = room.home.path().join("server/data/items");
+    for half in ["lists", "blobs"] {
+        assert_eq!(fs::read_dir(items.join(half))?.count(), 0, "{half}");
+    }
+    // What is said meanwhile waits here.
+    let said = alice.send(room.channel, Draft::text("is it full?")).await?;
+
+    fs::remove_file(&hog)?;
+    alice.limit_rate(None);
+    let up = alice.send_file(room.channel, SendFile::new(&path)).await?;
+    let seq = sent(&room, up).await?;
+    tokio::time::timeout(PATIENCE, said.delivered()).await??;
+    assert!(alice.uploads_begun().await?.is_empty());
+    let into = tempfile::tempdir()?;
+    let got = message(&room, 1, seq).await?;
+    let whole = bob.fetch(&got, into.path())?.finish().await?;
+    ensure!(fs::read(whole)? == data);
     Ok(())
 }
 

@@ -79,6 +79,9 @@ pub enum OpError {
     #[error("{0}")]
     Quota(String),
 
+    /// The disk is full: the peer may come back.
+    #[error("{0}")]
+    Full(String),
     /// We failed. The text is for the operator and is not sent.
     #[error("{0}")]
     Internal(String),
@@ -100,6 +103,10 @@ pub fn failure(error: &OpError) -> Failure {
         OpError::Trimmed { .. } => (Code::Trimmed, None),
         OpError::RateLimited { retry_after_ms, .. } => (Code::RateLimited, Some(*retry_after_ms)),
         OpError::Quota(_) => (Code::Quota, None),
+        OpError::Full(detail) => {
+            tracing::error!(%detail, "an operation failed");
+            (Code::Unavailable, Some(UNAVAILABLE_MS))
+        }
         OpError::Internal(detail) => {
             tracing::error!(%detail, "an operation failed");
             return Failure {
@@ -157,6 +164,7 @@ impl From<ItemsError> for OpError {
             ItemsError::Incomplete => Self::Invalid(error.to_string()),
             ItemsError::WrongRoot => Self::Invalid(error.to_string()),
             ItemsError::Quota(why) => Self::Quota(why),
+            ItemsError::Full => Self::Full(error.to_string()),
             ItemsError::Unavailable(why) => Self::Internal(why),
         }
     }

@@ -388,3 +388,32 @@ async fn what_the_disk_has_no_room_for_is_refused_with_what_is_left() {
     Arc::get_mut(&mut items.0).unwrap().headroom = 0;
     items.reserve(reservation(1, 50)).await.unwrap();
 }
+
+#[tokio::test]
+async fn after_a_sync_that_failed_nothing_of_it_is_believed_and_the_upload_goes_on() {
+    let (folder, items) = items();
+    let content = content(350);
+    let item = ItemId([1; 16]);
+    items.reserve(reservation(1, 350)).await.unwrap();
+    let chunk = |index: usize| Bytes::copy_from_slice(content.chunks(100).nth(index).unwrap());
+    items.put(item, 0, chunk(0)).await.unwrap();
+    let upload = items.0.upload(item).unwrap().unwrap();
+    upload
+        .broken
+        .store(true, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(items.put(item, 1, chunk(1)).await, Err(ItemsError::Full));
+    // While somebody is still at it, it takes nothing.
+    assert_eq!(items.put(item, 2, chunk(2)).await, Err(ItemsError::Full));
+    drop(upload);
+    // Mark and bytes of the second lie there, and fit: the system may never have written them.
+    let status = items.status(item).await.unwrap().unwrap();
+    assert_eq!(status.durable[..], [0b1]);
+    assert_eq!(
+        items.commit(item, root(&content)).await,
+        Err(ItemsError::Incomplete)
+    );
+    put_all(&items, item, &content).await;
+    items.commit(item, root(&content)).await.unwrap();
+    assert_eq!(items.range(item, 0, 1000).await.unwrap(), content);
+    assert_eq!(there(&folder), ["blobs/1", "lists/1"]);
+}

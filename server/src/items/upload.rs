@@ -42,6 +42,9 @@ pub struct Upload {
     state: Mutex<State>,
     /// Told whenever a group ended or a chunk was given up.
     turn: Condvar,
+    /// The next sync fails.
+    #[cfg(test)]
+    pub broken: std::sync::atomic::AtomicBool,
 }
 
 #[derive(Debug)]
@@ -54,8 +57,8 @@ struct State {
     /// The number that those in `waiting` will have.
     group: u32,
     syncing: bool,
-    /// A sync failed: what is on disk is not known any more.
-    failed: Option<ItemsError>,
+    /// The sync of this group failed: what of it is on disk is not known any more.
+    failed: Option<(u32, ItemsError)>,
 }
 
 /// Bytes that an upload takes on disk.
@@ -109,6 +112,8 @@ impl Upload {
                 failed: None,
             }),
             turn: Condvar::new(),
+            #[cfg(test)]
+            broken: Default::default(),
         })
     }
 
@@ -135,7 +140,7 @@ impl Upload {
         state.waiting.push((index, hash));
         let group = state.group;
         loop {
-            if let Some(error) = &state.failed {
+            if let Some((_, error)) = &state.failed {
                 return Err(error.clone());
             }
             if !state.writing.contains(&index) {
@@ -153,7 +158,7 @@ impl Upload {
     fn begin(&self, index: u32, hash: Digest) -> Result<bool, ItemsError> {
         let mut state = lock(&self.state);
         loop {
-            if let Some(error) = &state.failed {
+            if let Some((_, error)) = &state.failed {
                 return Err(error.clone());
             }
             match state.hashes.get(index as usize) {
@@ -192,10 +197,15 @@ impl Upload {
                     }
                 }
             }
-            Err(error) => state.failed = Some(refused(error)),
+            Err(error) => state.failed = Some((group, refused(error))),
         }
         self.turn.notify_all();
         state
+    }
+
+    /// The group whose sync failed. Nothing more is taken then: see [`forget_from`].
+    pub fn failed_group(&self) -> Option<u32> {
+        lock(&self.state).failed.as_ref().map(|(group, _)| *group)
     }
 
     fn sync(&self, group: u32, chunks: &[(u32, Digest)]) -> io::Result<()> {
@@ -205,6 +215,10 @@ impl Upload {
             mark[8..].copy_from_slice(hash.as_bytes());
             self.part
                 .write_all_at(&mark, mark_at(&self.reservation, *index))?;
+        }
+        #[cfg(test)]
+        if self.broken.swap(false, std::sync::atomic::Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
         }
         self.part.sync_data()
     }
@@ -286,6 +300,24 @@ fn read_marks(part: &File, reservation: &Reservation) -> io::Result<(Vec<Option<
         part.sync_data()?;
     }
     Ok((hashes, highest + 1))
+}
+
+/// Erases the marks of this group and later ones, after a sync that failed: the system may show bytes
+/// as written that never reached the disk, and a hash over them would prove nothing.
+pub fn forget_from(folder: &Path, reservation: &Reservation, group: u32) -> io::Result<()> {
+    let part = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(folder.join(PART))?;
+    let mut marks = vec![0; reservation.chunks() as usize * MARK];
+    part.read_exact_at(&mut marks, marks_at(reservation))?;
+    for (index, mark) in (0..).zip(marks.chunks_exact(MARK)) {
+        let of = mark.first_chunk().map_or(0, |of| u32::from_be_bytes(*of));
+        if of >= group {
+            part.write_all_at(&[0; MARK], mark_at(reservation, index))?;
+        }
+    }
+    part.sync_data()
 }
 
 #[cfg(test)]

@@ -35,7 +35,16 @@ impl Room {
 
     /// With these members beside the founder.
     pub async fn with(names: &[&str], channel: (&str, &str), log: &str) -> Result<Self> {
-        let home = tempfile::tempdir()?;
+        Self::under(tempfile::tempdir()?, names, channel, log).await
+    }
+
+    /// With these members beside the founder, everything below a folder; the server's is `server`.
+    pub async fn under(
+        home: TempDir,
+        names: &[&str],
+        channel: (&str, &str),
+        log: &str,
+    ) -> Result<Self> {
         let server = Server::start(Path::new(PROGRAM), &home.path().join("server"), log)?;
         let founder = person("Founder", "Norway");
         let mut network = Network::found(&server, home.path(), founder, &[channel]).await?;

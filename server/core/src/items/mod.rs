@@ -74,7 +74,10 @@ pub enum ItemsError {
     /// Over quota, limit or free space: says which.
     #[error("{0}")]
     Quota(String),
-    /// Disk full, I/O error. Nothing was acknowledged.
+    /// The disk is full. Nothing was acknowledged; what was before stays, to be gone on with.
+    #[error("the server's disk is full: its operator must make room; what is there stays")]
+    Full,
+    /// I/O error. Nothing was acknowledged.
     #[error("the item store is unavailable: {0}")]
     Unavailable(String),
 }

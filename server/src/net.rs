@@ -18,6 +18,7 @@ mod outbox;
 mod registry;
 mod session;
 mod upgrade;
+mod wide;
 
 pub use listener::{Settings, serve};
 pub use outbox::{ConnectionId, Cut, Outbox};

@@ -14,6 +14,7 @@ use plenary_proto::{
     request::ClientFrame,
 };
 use tokio::{
+    io::BufReader,
     net::TcpStream,
     sync::Mutex,
     time::{Instant, timeout, timeout_at},
@@ -33,8 +34,11 @@ use crate::error::{Error, ErrorKind};
 /// Close code by which the server tells a device that it has no access any more.
 const REVOKED: u16 = 4002;
 
-pub(super) type Socket = WebSocketStream<Guarded<TlsStream<TcpStream>>>;
+pub(super) type Socket = WebSocketStream<Guarded<TlsStream<BufReader<TcpStream>>>>;
 type Sink = SplitSink<Socket, Message>;
+
+/// What TLS may hold beside one message: its records' headers and tags, small frames.
+const TLS_ASIDE: usize = 64 * 1024;
 
 /// One authenticated connection.
 #[derive(Debug)]
@@ -78,6 +82,17 @@ impl Connection {
         message: usize,
     ) -> Self {
         socket.get_mut().set_message_limit(message);
+        if message >= limits::BULK_MESSAGE {
+            // A message is encrypted in one go: tungstenite moves what is left of it up after each
+            // piece that was taken.
+            let limit = Some(message + TLS_ASIDE);
+            socket
+                .get_mut()
+                .inner_mut()
+                .get_mut()
+                .1
+                .set_buffer_limit(limit);
+        }
         let heard = socket.get_ref().heard();
         let (sink, stream) = socket.split();
         let sink = Arc::new(Mutex::new(sink));

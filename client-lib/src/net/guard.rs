@@ -90,6 +90,11 @@ impl<S> Guarded<S> {
         }
     }
 
+    /// The stream below.
+    pub(super) fn inner_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
     /// Allows messages of so many bytes from now on.
     pub(super) fn set_message_limit(&mut self, bytes: usize) {
         self.scanner.set_message_limit(bytes);

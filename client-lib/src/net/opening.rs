@@ -22,7 +22,7 @@ use plenary_proto::{
 };
 use ring::rand::{SecureRandom, SystemRandom};
 use rustls::pki_types::ServerName;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{io::BufReader, net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::{
     client_async_with_config,
@@ -42,6 +42,11 @@ use crate::error::{Error, ErrorKind};
 
 /// Small frames are gathered up to so many bytes before they are written.
 const WRITE_BUFFER: usize = 8 * 1024;
+
+/// Bytes read from the system at a time: rustls alone asks for 4 KiB.
+const BELOW_TLS: usize = 64 * 1024;
+/// Bytes read out of TLS at a time: one record.
+const READ_BUFFER: usize = 16 * 1024;
 
 /// What opens a connection.
 #[derive(Debug, Clone)]
@@ -179,13 +184,13 @@ pub(super) async fn reach(credentials: &Credentials) -> Result<(Socket, [u8; 32]
         .and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp))
         .map_err(|error| offline(address, &error))?;
     let tls = TlsConnector::from(tls)
-        .connect(name, tcp)
+        .connect(name, BufReader::with_capacity(BELOW_TLS, tcp))
         .await
         .map_err(|error| tls_error(address, &error))?;
     let binding = exporter(tls.get_ref().1)
         .map_err(|error| Error::new(ErrorKind::Io, format!("no channel binding: {error}")))?;
     let config = WebSocketConfig::default()
-        .read_buffer_size(limits::READ_BUFFER)
+        .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
         .max_write_buffer_size(WRITE_BUFFER + 2 * limits::BULK_MESSAGE)
         .max_message_size(Some(limits::BULK_MESSAGE))

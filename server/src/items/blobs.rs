@@ -3,7 +3,6 @@
 use std::fmt::Debug;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -52,6 +51,21 @@ impl FolderBlobs {
     }
 }
 
+/// Reads exactly so many bytes into memory that nobody wrote zeros to first.
+fn fill(file: &File, bytes: &mut Vec<u8>, length: usize, offset: u64) -> io::Result<()> {
+    while bytes.len() < length {
+        let at = offset + bytes.len() as u64;
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(bytes), at) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // The allocator may have given more room than was asked for.
+    bytes.truncate(length);
+    Ok(())
+}
+
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ItemsError> + Send + 'static,
 ) -> Result<T, ItemsError> {
@@ -79,9 +93,9 @@ impl Blobs for FolderBlobs {
         let path = self.path(item);
         // Not in the closure: each of the many threads for blocking work would keep an arena of its
         // own for chunks, and a transfer would cost twice its window.
-        let mut bytes = vec![0; length];
+        let mut bytes = Vec::with_capacity(length);
         blocking(move || {
-            let read = File::open(path).and_then(|file| file.read_exact_at(&mut bytes, offset));
+            let read = File::open(path).and_then(|file| fill(&file, &mut bytes, length, offset));
             match read {
                 Ok(()) => Ok(bytes.into()),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ItemsError::NotFound),

@@ -24,6 +24,7 @@ use super::gate::Slot;
 use super::guard::{Guarded, violation};
 use super::outbox::{Cut, CutWatch, Inbox};
 use super::session::{Closing, End, Later, Next, Session, Step};
+use super::upgrade::{Stream, make_room};
 
 /// For the last frames and the close frame to go out and be answered.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -75,9 +76,9 @@ impl Ended {
 }
 
 /// A connection and what belongs to it.
-pub struct Connection<S> {
+pub struct Connection {
     /// The upgraded socket.
-    pub socket: WebSocketStream<Guarded<S>>,
+    pub socket: WebSocketStream<Guarded<Stream>>,
     /// Pushes to it.
     pub inbox: Inbox,
     /// The clocks.
@@ -88,7 +89,7 @@ pub struct Connection<S> {
     pub slot: Option<Slot>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl Connection {
     /// Serves the connection to its end, close frame included.
     pub async fn run(mut self, mut session: Box<dyn Session>) -> Ended {
         let ended = match self.serve(&mut *session).await {
@@ -224,7 +225,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match step.next {
             Next::Stay => {}
             Next::Settled { message } => {
-                self.socket.get_mut().set_message_limit(message);
+                let socket = self.socket.get_mut();
+                socket.set_message_limit(message);
+                make_room(socket.inner_mut(), message);
                 self.slot = None;
             }
             Next::Close(closing) => return Err(Ended::Closed(closing)),

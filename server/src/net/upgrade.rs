@@ -16,10 +16,14 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
 use super::guard::Guarded;
+use super::wide::Wide;
 
 /// Small frames are gathered up to so many bytes before they are written: as many as a TLS record
 /// holds. It takes memory only where that much is to be written at once.
 const WRITE_BUFFER: usize = 16 * 1024;
+
+/// What TLS may hold beside one message: its records' headers and tags, small frames.
+const TLS_ASIDE: usize = 64 * 1024;
 
 /// Why a connection never became one.
 #[derive(Debug, thiserror::Error)]
@@ -35,19 +39,35 @@ pub enum UpgradeError {
     Upgrade(#[source] Box<tungstenite::Error>),
 }
 
+/// What carries a connection.
+pub type Stream = TlsStream<Wide<TcpStream>>;
+
 /// A socket ready for frames, and the binding of the TLS connection under it.
-pub type Upgraded = (WebSocketStream<Guarded<TlsStream<TcpStream>>>, [u8; 32]);
+pub type Upgraded = (WebSocketStream<Guarded<Stream>>, [u8; 32]);
 
 /// Does both handshakes. Takes as long as the peer does: the caller keeps time.
 pub async fn upgrade(tcp: TcpStream, acceptor: &TlsAcceptor) -> Result<Upgraded, UpgradeError> {
     // Small frames must not wait for the acknowledgement of the ones before.
     tcp.set_nodelay(true).map_err(UpgradeError::Tls)?;
+    let tcp = Wide::new(tcp);
     let tls = acceptor.accept(tcp).await.map_err(UpgradeError::Tls)?;
     let binding = exporter(tls.get_ref().1).map_err(UpgradeError::Binding)?;
     let socket = accept(tls)
         .await
         .map_err(|error| UpgradeError::Upgrade(Box::new(error)))?;
     Ok((socket, binding))
+}
+
+/// Makes a stream ready for messages of so many bytes, if they are large: read in larger pieces, and a
+/// message encrypted in one go. (tungstenite moves what is left of a message up after each piece that
+/// was taken.)
+pub fn make_room(stream: &mut Stream, message: usize) {
+    if message < BULK_MESSAGE {
+        return;
+    }
+    let (tcp, tls) = stream.get_mut();
+    tcp.widen();
+    tls.set_buffer_limit(Some(message + TLS_ASIDE));
 }
 
 /// The WebSocket part, over any stream.

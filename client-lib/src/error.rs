@@ -145,9 +145,10 @@ impl From<ItemError> for Error {
             | ItemError::Root
             | ItemError::Unsafe { .. }
             | ItemError::Digest => ErrorKind::Integrity,
-            ItemError::SourceChanged | ItemError::Journal | ItemError::NotAFile { .. } => {
-                ErrorKind::Input
-            }
+            ItemError::SourceChanged
+            | ItemError::Journal
+            | ItemError::NotAFile { .. }
+            | ItemError::Preview(_) => ErrorKind::Input,
             ItemError::InUse => ErrorKind::InUse,
             ItemError::Incomplete { .. }
             | ItemError::NoRandomness

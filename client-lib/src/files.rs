@@ -23,9 +23,9 @@
 //! with it) before a byte of it is written; they come in order. Before the file gets its name, the
 //! root over all sealed chunks and the SHA-256 of the plaintext must be the manifest's.
 //!
-//! **Resume, sending.** A nonce must never seal two plaintexts. A chunk's plaintext hash is in the
-//! [`Journal`] on disk before the chunk is handed out; after a stop, a chunk is sealed again only
-//! if its plaintext has that hash. Otherwise the file has changed: new key, new item.
+//! **Resume, sending.** A nonce must never seal two plaintexts. The digest's state behind a chunk is in
+//! the [`Journal`] on disk before the chunk is handed out; after a stop, a chunk is sealed again only
+//! if its plaintext leads to that state. Otherwise the file has changed: new key, new item.
 //! **Resume, receiving.** What was synced is taken up by the digest's saved state; what is behind it in
 //! the `.part` file is verified against its own journal, up to the first chunk that is not as it was.
 //!
@@ -72,6 +72,8 @@ mod manifest;
 pub mod name;
 mod open;
 mod outgoing;
+mod preview;
+mod record;
 mod remains;
 mod running;
 mod sample;
@@ -83,12 +85,14 @@ mod tests;
 pub use described::Described;
 pub use error::ItemError;
 pub use incoming::Incoming;
+pub(crate) use incoming::{private, sync_folder};
 pub use journal::Journal;
 pub use key::{Cipher, ItemKey};
 pub use layout::{Layout, MAX_ITEM};
 pub use manifest::{Manifest, Plan};
 pub use open::{Opened, Opener};
 pub use outgoing::Outgoing;
+pub use preview::{MAX_PREVIEW, Preview, PreviewKind};
 pub(crate) use remains::{discard, gathered, part_of, sealed_part_of};
 pub use running::sha256_of;
 pub(crate) use sample::{Arriving, copy_verified, sealed_path};

@@ -210,8 +210,13 @@
 //! carry a tenth more, fewer if they carry as much.
 //!
 //! **A stream waits on disk, sealed.** An item's chunks and padding follow from its size, which a
-//! stream does not tell. So it is put into a file without a name under a key that only this process
-//! has; a plaintext copy would outlive a crash.
+//! stream does not tell. So it is put aside first, under a key of its own that is kept in the store once
+//! all of it is there: then a stop loses nothing that came down a pipe, and a plaintext copy never lay on
+//! disk. A folder goes the same way; packing it again and comparing would read all of it at each stop.
+//!
+//! **No hash of each chunk's plaintext.** The journals keep the state of the file's SHA-256 behind each
+//! chunk. A chunk read again that leads to the same state has the same bytes: it holds a nonce to its
+//! plaintext, and a part on disk to what was verified, without hashing everything once more.
 //!
 //! **What was synced is not read back.** A resumed download trusts the bytes that were verified and
 //! synced before its last checkpoint, as it trusts the disk after the end: reading 50 GB again would
@@ -220,5 +225,7 @@
 //! **No links in folders.** A link may lead outside at either end, and what it leads to is not what
 //! the sender saw. Packing names it and stops; unpacking refuses it.
 //!
-//! **Nothing is fetched by itself.** No preview, no download without a call: what lies on a device is
-//! there because somebody asked for it.
+//! **Nothing is fetched by itself**, small or large: what lies on a device is there because somebody
+//! asked for it. Only the first KiB that a sender chose to show come with the message, at most 16. No
+//! picture is reduced here: a decoder of pictures is where parsers of strangers' bytes break, and the
+//! sender has a program for that at hand.

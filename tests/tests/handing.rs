@@ -230,3 +230,87 @@ async fn what_was_begun_is_listed_paused_gone_on_with_and_given_up_both_ways() -
     assert_eq!(fs::read_dir(into.path())?.count(), 1);
     Ok(())
 }
+
+/// Goes on with the one upload that was begun, in a client opened anew.
+async fn taken_up(room: &mut Room, what: &str) -> Result<Seq> {
+    room.members[0].leave().await?;
+    room.members[0].come_back().await?;
+    let alice = room.client(0)?;
+    alice.caught_up(PATIENCE).await?;
+    alice.limit_rate(None);
+    let begun = alice.uploads_begun().await?;
+    assert_eq!(begun.len(), 1, "{what}");
+    let mut up = alice.resume_upload(begun[0].item).await?;
+    while up.progress().done == 0 {
+        tokio::time::timeout(PATIENCE, up.moved()).await?;
+    }
+    assert!(up.progress().done >= 1 << 20, "{what}: from the start");
+    let seq = sent(room, up).await?;
+    let alice = room.client(0)?;
+    assert!(alice.uploads_begun().await?.is_empty());
+    let again = alice.resume_upload(begun[0].item).await.map(drop);
+    let why = again.err().map(|error| error.kind());
+    assert_eq!(why, Some(ErrorKind::NotFound));
+    assert_eq!(
+        fs::read_dir(room.members[0].folder.join("uploads"))?.count(),
+        0
+    );
+    Ok(seq)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_down_a_pipe_and_a_folder_go_on_in_a_later_process() -> Result<()> {
+    let mut room = Room::of(2).await?;
+    let bytes: Vec<u8> = (0..4 << 20).map(|n: u32| (n / 5 % 253) as u8).collect();
+    let slow = Some(2 << 20);
+    let into = tempfile::tempdir()?;
+
+    let alice = room.client(0)?;
+    alice.limit_rate(slow);
+    let terms = SendFile::named("dump.sql").purge_after(7);
+    let from = std::io::Cursor::new(bytes.clone());
+    let mut up = alice.send_reader(room.channel, terms, from).await?;
+    under_way(&mut up, 1 << 20).await?;
+    drop(up);
+    let begun = alice.uploads_begun().await?;
+    assert_eq!(
+        (begun[0].name.as_str(), &begun[0].path),
+        ("dump.sql", &None)
+    );
+    let seq = taken_up(&mut room, "stream").await?;
+    let bob = room.client(1)?;
+    let got = message(bob, room.channel, seq).await?;
+    let whole = bob.fetch(&got, into.path())?.finish().await?;
+    assert!(whole.ends_with("dump.sql") && fs::read(whole)? == bytes);
+    // What was told of it was kept, too.
+    assert_eq!(bob.kept(&got).await?.collectors, 7);
+
+    let case = room.home.path().join("case 8");
+    fs::create_dir_all(case.join("images"))?;
+    fs::write(case.join("images/disk.img"), &bytes)?;
+    let folder = SendFile::new(&case);
+    let alice = room.client(0)?;
+    alice.limit_rate(slow);
+    let mut up = alice.send_folder(room.channel, folder.clone()).await?;
+    under_way(&mut up, 1 << 20).await?;
+    drop(up);
+    let first = alice.uploads_begun().await?;
+    // The same call goes on with it; one for a folder that changed does not.
+    let mut up = alice.send_folder(room.channel, folder.clone()).await?;
+    under_way(&mut up, 2 << 20).await?;
+    drop(up);
+    assert_eq!(alice.uploads_begun().await?, first);
+    fs::write(case.join("later.txt"), "what we found later")?;
+    let mut up = alice.send_folder(room.channel, folder).await?;
+    under_way(&mut up, 1 << 20).await?;
+    drop(up);
+    let second = alice.uploads_begun().await?;
+    assert!(second.len() == 1 && second[0].item != first[0].item);
+    let seq = taken_up(&mut room, "folder").await?;
+    let bob = room.client(1)?;
+    let got = message(bob, room.channel, seq).await?;
+    let path = bob.fetch_folder(&got, into.path())?.finish().await?;
+    assert!(fs::read(path.join("images/disk.img"))? == bytes);
+    assert!(path.join("later.txt").exists());
+    Ok(())
+}

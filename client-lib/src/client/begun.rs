@@ -7,14 +7,20 @@ use std::path::PathBuf;
 
 use plenary_proto::ids::{ChannelId, ItemId, Seq};
 
-use super::{Client, Message, custody::blocking, items::journal};
+use super::{
+    Client, Message,
+    custody::blocking,
+    items::{UPLOADS, remove_files},
+};
 use crate::{
     error::{Error, ErrorKind},
-    files::{Journal, Manifest, discard, gathered, part_of, sealed_part_of},
-    store::downloads::DownloadRow,
+    files::{Manifest, discard, gathered, part_of, sealed_part_of},
+    store::{downloads::DownloadRow, uploads::UploadRow},
+    transfer::sweep,
 };
 
-/// An upload that was begun and not ended: [`Client::send_file`] goes on with it.
+/// An upload that was begun and not ended: the call that began it goes on with it where the file or
+/// folder is the same, and [`Client::resume_upload`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UploadBegun {
@@ -22,8 +28,10 @@ pub struct UploadBegun {
     pub item: ItemId,
     /// Where it is handed over.
     pub channel: ChannelId,
-    /// The file.
-    pub path: PathBuf,
+    /// Its name, as recipients will see it.
+    pub name: String,
+    /// The file or folder; `None` for what came as a stream and waits here, sealed.
+    pub path: Option<PathBuf>,
     /// Bytes of the file.
     pub size: u64,
 }
@@ -49,8 +57,8 @@ pub struct DownloadBegun {
 }
 
 impl Client {
-    /// Uploads that were begun and not ended, by this process or one before. Those of streams and
-    /// folders begin anew and are not among them.
+    /// Uploads that were begun and not ended, by this process or one before. A stream or folder is among
+    /// them once all of it is here.
     ///
     /// # Errors
     /// [`ErrorKind::Store`].
@@ -59,13 +67,16 @@ impl Client {
             .driver
             .run(|engine, _| engine.store().uploads())
             .await?;
-        let begun = rows.into_iter().map(|row| UploadBegun {
-            item: row.plan.item(),
-            channel: row.channel,
-            path: row.source,
-            size: row.plan.layout().size(),
+        let begun = rows.into_iter().map(|row| {
+            Ok(UploadBegun {
+                item: row.plan.item(),
+                channel: row.channel,
+                name: Manifest::decode(&row.plan.to_bytes())?.name().to_owned(),
+                path: Some(row.source).filter(|path| !path.as_os_str().is_empty()),
+                size: row.plan.layout().size(),
+            })
         });
-        Ok(begun.collect())
+        begun.collect()
     }
 
     /// Gives an upload up that was begun and does not run now: its room on the server is free again.
@@ -73,17 +84,32 @@ impl Client {
     /// # Errors
     /// [`ErrorKind::NotFound`]; [`ErrorKind::Io`] if its journal cannot be removed.
     pub async fn cancel_upload(&self, item: ItemId) -> Result<(), Error> {
+        let row = self.upload_begun(item).await?;
+        self.give_back(row.channel, item).await;
+        remove_files(&row, &self.uploads()?)?;
+        self.driver
+            .run(move |engine, _| engine.store().drop_upload(item))
+            .await
+    }
+
+    pub(super) async fn upload_begun(&self, item: ItemId) -> Result<UploadRow, Error> {
         let rows = self
             .driver
             .run(|engine, _| engine.store().uploads())
             .await?;
         let row = rows.into_iter().find(|row| row.plan.item() == item);
-        let row = row.ok_or_else(|| Error::new(ErrorKind::NotFound, "no such upload was begun"))?;
-        self.give_back(row.channel, item).await;
-        Journal::remove(&journal(&self.uploads()?, &row.plan))?;
-        self.driver
-            .run(move |engine, _| engine.store().drop_upload(item))
-            .await
+        row.ok_or_else(|| Error::new(ErrorKind::NotFound, "no such upload was begun"))
+    }
+
+    /// Removes what streams left here whose reading was stopped with their process.
+    pub(super) async fn sweep_spools(&self) -> Result<(), Error> {
+        let rows = self
+            .driver
+            .run(|engine, _| engine.store().uploads())
+            .await?;
+        let known: Vec<_> = rows.into_iter().filter_map(|row| row.spool).collect();
+        let folder = self.folder.join(UPLOADS);
+        blocking(move || Ok(sweep(&folder, &known)?)).await
     }
 
     /// Downloads into folders that were begun and not ended, by this process or one before.

@@ -16,16 +16,16 @@ use super::{Client, Message, Outgoing, custody::handed_over, discuss::encode};
 use crate::{
     content::{Draft, Kind, MessageId, ThreadId},
     error::{Error, ErrorKind},
-    files::{ItemError, Journal, Manifest, Plan},
-    store::uploads::{Stamp, UploadRow},
-    transfer::{Download, Meter, Place, Source, Transfer, Upload},
+    files::{ItemError, Journal, Manifest, Plan, Preview},
+    store::uploads::{Stamp, Told, UploadRow},
+    transfer::{Download, Meter, Place, Source, Spool, Transfer, Upload},
 };
 
 /// Under which name a text goes that is too long for a message.
 const LONG_TEXT: &str = "message.txt";
 
 /// Where the journals of uploads are, in a profile's folder.
-const UPLOADS: &str = "uploads";
+pub(super) const UPLOADS: &str = "uploads";
 
 /// A file to be handed over, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,7 @@ pub struct SendFile {
     name: Option<String>,
     supersedes: Option<ItemId>,
     terms: ItemTerms,
+    preview: Option<Preview>,
 }
 
 impl SendFile {
@@ -56,6 +57,7 @@ impl SendFile {
             name: None,
             supersedes: None,
             terms: ItemTerms::default(),
+            preview: None,
         }
     }
 
@@ -112,6 +114,13 @@ impl SendFile {
         self
     }
 
+    /// With a preview, which everybody in the channel gets with the message; what carries malware goes
+    /// without.
+    pub fn preview(mut self, preview: Preview) -> Self {
+        self.preview = Some(preview);
+        self
+    }
+
     /// In a thread.
     pub fn thread(mut self, thread: ThreadId) -> Self {
         self.thread = Some(thread);
@@ -152,37 +161,50 @@ impl SendFile {
         if let Some(label) = self.label {
             plan = plan.label(label);
         }
+        if let Some(preview) = &self.preview {
+            plan = plan.preview(preview.clone());
+        }
         if self.malware {
             plan = plan.malware();
         }
         plan
     }
 
-    pub(super) fn terms(&self) -> &ItemTerms {
-        &self.terms
+    /// What is kept of it beside the plan.
+    pub(super) fn told(&self) -> Told {
+        Told {
+            thread: self.thread,
+            title: self.title.clone(),
+            reply_to: self.reply_to,
+            terms: self.terms.clone(),
+        }
+    }
+
+    pub(super) fn told_label(&self) -> Option<Label> {
+        self.label
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+}
 
-    /// The message that hands the item over, encoded.
-    pub(super) fn message(&self, manifest: &Manifest) -> Result<Vec<u8>, Error> {
-        let mut draft = Draft::item(manifest.encode().to_vec());
-        if let Some(label) = self.label {
-            draft = draft.label(label);
-        }
-        if let Some(thread) = self.thread {
-            draft = draft.thread(thread);
-        }
-        if let Some(title) = &self.title {
-            draft = draft.title(title);
-        }
-        if let Some(message) = self.reply_to {
-            draft = draft.reply_to(message);
-        }
-        encode(draft)
+/// The message that hands an item over, encoded.
+pub(super) fn message(told: &Told, manifest: &Manifest) -> Result<Vec<u8>, Error> {
+    let mut draft = Draft::item(manifest.encode().to_vec());
+    if let Some(label) = manifest.label() {
+        draft = draft.label(label);
     }
+    if let Some(thread) = told.thread {
+        draft = draft.thread(thread);
+    }
+    if let Some(title) = &told.title {
+        draft = draft.title(title);
+    }
+    if let Some(message) = told.reply_to {
+        draft = draft.reply_to(message);
+    }
+    encode(draft)
 }
 
 impl Message {
@@ -215,7 +237,7 @@ impl Client {
         channel: ChannelId,
         file: SendFile,
     ) -> Result<Transfer<Outgoing>, Error> {
-        self.may_hand_over(channel, &file).await?;
+        self.may_hand_over(channel, file.label).await?;
         let mut file = file;
         file.path = file.path.canonicalize().map_err(|error| {
             Error::new(
@@ -223,30 +245,34 @@ impl Client {
                 format!("cannot read {}: {error}", file.path.display()),
             )
         })?;
-        let fresh = file.plan()?;
-        // The message must fit before hours are spent on the file.
-        file.message(&Manifest::decode(&fresh.to_bytes())?)?;
-        let folder = self.uploads()?;
-        let size = fresh.layout().size();
         let row = UploadRow {
             channel,
             source: file.path.clone(),
             stamp: Stamp::of(&file.path)?,
-            plan: fresh,
+            plan: file.plan()?,
+            spool: None,
+            told: file.told(),
         };
+        self.check_message(&row)?;
+        let size = row.plan.layout().size();
         let client = self.clone();
         Ok(Transfer::start(&self.desk, size, move |meter| async move {
-            client.put_up(row, &file, &folder, meter).await
+            let (row, again) = client.begun(row).await?;
+            client.put_up(row, again, meter).await
         }))
+    }
+
+    /// The message must fit before hours are spent on the file.
+    pub(super) fn check_message(&self, row: &UploadRow) -> Result<(), Error> {
+        message(&row.told, &Manifest::decode(&row.plan.to_bytes())?).map(drop)
     }
 
     /// Before hours are spent on it: whether its message may be sent.
     pub(super) async fn may_hand_over(
         &self,
         channel: ChannelId,
-        file: &SendFile,
+        label: Option<Label>,
     ) -> Result<(), Error> {
-        let label = file.label;
         self.driver
             .run(move |engine, _| engine.may_label(channel, label))
             .await
@@ -307,33 +333,35 @@ impl Client {
         Ok(folder)
     }
 
-    async fn put_up(
+    /// Puts an upload up whose row is kept, and hands it over. `again`: whether anything of it was
+    /// sealed before.
+    pub(super) async fn put_up(
         &self,
         row: UploadRow,
-        file: &SendFile,
-        folder: &Path,
+        again: bool,
         meter: Meter,
     ) -> Result<Outgoing, Error> {
-        let (channel, stamp) = (row.channel, row.stamp.clone());
-        let (plan, again) = match self.begun(&row, folder).await? {
-            Some(plan) => (plan, true),
-            None => (row.plan, false),
+        let folder = self.uploads()?;
+        let (channel, item) = (row.channel, row.plan.item());
+        let source = match &row.spool {
+            Some(seed) => Source::Spool(Spool::open(&folder, seed)?),
+            None => Source::File(row.source.clone()),
         };
-        let item = plan.item();
-        let journal = journal(folder, &plan);
         let upload = Upload {
-            source: Source::File(file.path.clone()),
-            journal: journal.clone(),
-            plan,
+            source,
+            journal: journal(&folder, &row.plan),
+            plan: row.plan.clone(),
             channel,
-            terms: file.terms.clone(),
+            terms: row.told.terms.clone(),
             again,
         };
         let put = upload.run(self.driver.clone(), meter).await;
-        let put = put.and_then(|manifest| match Stamp::of(&file.path)? == stamp {
-            true => Ok(manifest),
-            // What was put up is half of one state and half of another.
-            false => Err(ItemError::SourceChanged.into()),
+        let put = put.and_then(|manifest| match row.spool.is_some() {
+            false if Stamp::of(&row.source)? != row.stamp => {
+                // What was put up is half of one state and half of another.
+                Err(ItemError::SourceChanged.into())
+            }
+            _ => Ok(manifest),
         });
         let manifest = match put {
             Ok(manifest) => manifest,
@@ -346,24 +374,47 @@ impl Client {
                         | ErrorKind::Refused
                         | ErrorKind::NotFound
                 ) {
-                    self.give_back(channel, item).await;
-                    self.driver
-                        .run(move |engine, _| engine.store().drop_upload(item))
-                        .await?;
-                    Journal::remove(&journal)?;
+                    self.begin_anew(row, &folder).await?;
                 }
                 return Err(error);
             }
         };
-        let content = file.message(&manifest)?;
+        let content = message(&row.told, &manifest)?;
         let id = self
             .driver
             .run(move |engine, now| {
                 engine.send_with(now, channel, &content, |store| store.drop_upload(item))
             })
             .await?;
-        Journal::remove(&journal)?;
+        remove_files(&row, &folder)?;
         Ok(Outgoing::new(self.clone(), id))
+    }
+
+    /// Gives an upload's item up. What came down a pipe stays, to become another item.
+    async fn begin_anew(&self, row: UploadRow, folder: &Path) -> Result<(), Error> {
+        let item = row.plan.item();
+        self.give_back(row.channel, item).await;
+        let kept = match row.spool.is_some() && row.source.as_os_str().is_empty() {
+            true => Some(UploadRow {
+                plan: row.plan.renewed()?,
+                ..row.clone()
+            }),
+            false => None,
+        };
+        let again = kept.clone();
+        self.driver
+            .run(move |engine, _| {
+                let store = engine.store();
+                store.atomic(|| {
+                    store.drop_upload(item)?;
+                    again.map_or(Ok(()), |row| store.put_upload(&row))
+                })
+            })
+            .await?;
+        match kept {
+            Some(_) => Ok(Journal::remove(&journal(folder, &row.plan))?),
+            None => remove_files(&row, folder),
+        }
     }
 
     /// A text too long for a message goes as an item, by itself: put up first, then told of by the
@@ -393,28 +444,50 @@ impl Client {
         self.queue(channel, content).await
     }
 
-    /// The plan of an upload of this file that was begun before, if both file and what is told of
-    /// it are the same; else the fresh one is kept.
-    async fn begun(&self, row: &UploadRow, folder: &Path) -> Result<Option<Plan>, Error> {
-        let (row, folder) = (row.clone(), folder.to_owned());
+    /// The upload of this file or folder that was begun before, if it is the same and what is told of
+    /// it, too, and whether anything of it was sealed; else the fresh one, kept from now on.
+    pub(super) async fn begun(&self, row: UploadRow) -> Result<(UploadRow, bool), Error> {
+        let folder = self.uploads()?;
         self.driver
             .run(move |engine, _| {
                 let store = engine.store();
+                let mut row = row;
                 if let Some(before) = store.upload(row.channel, &row.source)? {
-                    let journal = journal(&folder, &before.plan);
                     let same = before.stamp == row.stamp && before.plan.tells_as(&row.plan);
-                    if same && journal.exists() {
-                        return Ok(Some(before.plan));
+                    if same && before.is_there(&folder) {
+                        row.plan = before.plan;
+                        row.spool = before.spool;
+                    } else {
+                        // Another file by now, stopped before anything was sealed, or no journal.
+                        store.drop_upload(before.plan.item())?;
+                        remove_files(&before, &folder)?;
                     }
-                    // Another file by now, stopped before anything was sealed, or no journal.
-                    store.drop_upload(before.plan.item())?;
-                    Journal::remove(&journal)?;
                 }
                 store.put_upload(&row)?;
-                Ok(None)
+                let again = journal(&folder, &row.plan).exists();
+                Ok((row, again))
             })
             .await
     }
+}
+
+impl UploadRow {
+    /// Whether it can be gone on with: a file by its journal, a spool by itself.
+    fn is_there(&self, folder: &Path) -> bool {
+        match &self.spool {
+            Some(seed) => seed.is_there(folder),
+            None => journal(folder, &self.plan).exists(),
+        }
+    }
+}
+
+/// Removes what lies beside an upload that is over.
+pub(super) fn remove_files(row: &UploadRow, folder: &Path) -> Result<(), Error> {
+    Journal::remove(&journal(folder, &row.plan))?;
+    if let Some(seed) = &row.spool {
+        seed.remove(folder)?;
+    }
+    Ok(())
 }
 
 pub(super) fn journal(folder: &Path, plan: &Plan) -> PathBuf {

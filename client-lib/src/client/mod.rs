@@ -288,13 +288,15 @@ impl Builder {
         if online {
             tokio::spawn(stamps::attend(driver.downgrade(), driver.events()));
         }
-        Ok(Client {
+        let client = Client {
             driver,
             device: identity.device(),
             member: identity.member(),
             network: identity.network(),
             folder: kept,
             desk: Desk::default(),
-        })
+        };
+        client.sweep_spools().await?;
+        Ok(client)
     }
 }

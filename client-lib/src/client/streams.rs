@@ -4,13 +4,12 @@ use std::{
     fs::File,
     io::{self, Read, Write},
     ops::Range,
-    path::PathBuf,
+    path::{Path, PathBuf},
     pin::Pin,
-    sync::Arc,
 };
 
 use futures_io::{AsyncRead, AsyncWrite};
-use plenary_proto::ids::ChannelId;
+use plenary_proto::ids::{ChannelId, ItemId};
 use tokio::runtime::Handle;
 
 use super::{
@@ -20,8 +19,9 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    files::{ItemError, Journal, folder},
-    transfer::{Download, Place, Source, Spool, Transfer, Upload, Writer},
+    files::{ItemError, Manifest, folder},
+    store::uploads::{Stamp, UploadRow},
+    transfer::{Download, Place, Spool, Transfer, Writer},
 };
 
 /// Where packed folders wait to be unpacked, in a profile's folder.
@@ -29,8 +29,9 @@ const UNPACKING: &str = "unpacking";
 
 impl Client {
     /// Hands over what a reader gives, to its end, under the name of [`SendFile::named`]. An item's
-    /// shape needs its size: so the bytes wait on disk first, sealed under a key that only this
-    /// process has. What was stopped begins anew.
+    /// shape needs its size: so the bytes wait on disk first, sealed. Once all are there they are kept
+    /// until they are handed over: what was stopped then is in [`Client::uploads_begun`], and
+    /// [`Client::resume_upload`] goes on with it. What was stopped before has to be read anew.
     ///
     /// # Errors
     /// As [`Client::send_file`]; [`ErrorKind::Io`] if the reader or the disk fails.
@@ -40,14 +41,52 @@ impl Client {
         file: SendFile,
         mut from: impl Read + Send + 'static,
     ) -> Result<Transfer<Outgoing>, Error> {
-        self.may_hand_over(channel, &file).await?;
+        self.may_hand_over(channel, file.told_label()).await?;
         let folder = self.uploads()?;
         let spool = blocking(move || {
             let mut spool = Spool::new(&folder)?;
             io::copy(&mut from, &mut spool)?;
             Ok::<_, Error>(spool.finish()?)
         });
-        self.send_spool(channel, file, "stream", spool.await?)
+        let spool = spool.await?;
+        let row = UploadRow {
+            channel,
+            source: PathBuf::new(),
+            stamp: Stamp::of_stream(),
+            plan: file.plan_of("stream", spool.len())?,
+            spool: Some(spool),
+            told: file.told(),
+        };
+        self.check_message(&row)?;
+        let kept = row.clone();
+        self.driver
+            .run(move |engine, _| engine.store().put_upload(&kept))
+            .await?;
+        self.carry(row)
+    }
+
+    fn carry(&self, row: UploadRow) -> Result<Transfer<Outgoing>, Error> {
+        let again = journal(&self.uploads()?, &row.plan).exists();
+        let (client, size) = (self.clone(), row.plan.layout().size());
+        Ok(Transfer::start(&self.desk, size, move |meter| async move {
+            client.put_up(row, again, meter).await
+        }))
+    }
+
+    /// Goes on with an upload that was begun and not ended, by this process or one before, as it was
+    /// meant: file, folder or stream. See [`Client::uploads_begun`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; as [`Client::send_file`]; [`ErrorKind::Input`] if a file is no longer
+    /// what it was: then send it anew.
+    pub async fn resume_upload(&self, item: ItemId) -> Result<Transfer<Outgoing>, Error> {
+        let row = self.upload_begun(item).await?;
+        let label = Manifest::decode(&row.plan.to_bytes())?.label();
+        self.may_hand_over(row.channel, label).await?;
+        if row.spool.is_none() && Stamp::of(&row.source)? != row.stamp {
+            return Err(ItemError::SourceChanged.into());
+        }
+        self.carry(row)
     }
 
     /// [`Client::send_reader`] for readers of async programs.
@@ -65,7 +104,8 @@ impl Client {
     }
 
     /// Hands a folder over as one item: a tar archive with relative names. Links are not followed
-    /// and not sent. It is unpacked by [`Client::fetch_folder`], or by hand.
+    /// and not sent. It is unpacked by [`Client::fetch_folder`], or by hand. What was stopped is taken
+    /// up where it was by calling this again, if nothing in the folder changed.
     ///
     /// # Errors
     /// As [`Client::send_reader`]; [`ErrorKind::Input`] if something in it is neither file nor
@@ -75,53 +115,75 @@ impl Client {
         channel: ChannelId,
         file: SendFile,
     ) -> Result<Transfer<Outgoing>, Error> {
-        self.may_hand_over(channel, &file).await?;
+        self.may_hand_over(channel, file.told_label()).await?;
         let path = file.path().canonicalize().map_err(|error| {
             let what = format!("cannot read {}: {error}", file.path().display());
             Error::new(ErrorKind::Io, what)
         })?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let name = format!("{name}.tar");
+        let file = file.media_type(folder::MEDIA_TYPE);
+        let stamp = Stamp::of_folder(&path)?;
+        if let Some(row) = self.packed(channel, &path, &stamp, &file, &name).await? {
+            return self.carry(row);
+        }
         let spools = self.uploads()?;
+        let (source, before) = (path.clone(), stamp.clone());
         let spool = blocking(move || {
             let mut spool = Spool::new(&spools)?;
-            folder::pack(&path, &mut spool)?;
-            Ok::<_, Error>(spool.finish()?)
+            folder::pack(&source, &mut spool)?;
+            // Packed while it changed, it is of no state that ever was.
+            match Stamp::of_folder(&source)? == before {
+                true => Ok::<_, Error>(spool.finish()?),
+                false => Err(ItemError::SourceChanged.into()),
+            }
         });
         let spool = spool.await?;
-        self.send_spool(channel, file.media_type(folder::MEDIA_TYPE), &name, spool)
+        let row = UploadRow {
+            channel,
+            source: path,
+            stamp,
+            plan: file.plan_of(&name, spool.len())?,
+            spool: Some(spool),
+            told: file.told(),
+        };
+        self.check_message(&row)?;
+        let (row, _) = self.begun(row).await?;
+        self.carry(row)
     }
 
-    fn send_spool(
+    /// A folder's upload that was begun before and is the same in all that is told of it.
+    async fn packed(
         &self,
         channel: ChannelId,
-        file: SendFile,
+        path: &Path,
+        stamp: &Stamp,
+        file: &SendFile,
         name: &str,
-        spool: Arc<Spool>,
-    ) -> Result<Transfer<Outgoing>, Error> {
-        let plan = file.plan_of(name, spool.len())?;
-        let (client, size) = (self.clone(), spool.len());
-        let journal = journal(&self.uploads()?, &plan);
-        let upload = Upload {
-            source: Source::Spool(spool),
-            journal: journal.clone(),
-            channel,
-            terms: file.terms().clone(),
-            again: false,
-            plan,
+    ) -> Result<Option<UploadRow>, Error> {
+        let source = path.to_owned();
+        let before = self
+            .driver
+            .run(move |engine, _| engine.store().upload(channel, &source))
+            .await?;
+        let Some(before) = before.filter(|before| before.stamp == *stamp) else {
+            return Ok(None);
         };
-        Ok(Transfer::start(&self.desk, size, move |meter| async move {
-            let item = upload.plan.item();
-            let put = upload.run(client.driver.clone(), meter).await;
-            Journal::remove(&journal)?;
-            match put {
-                Ok(manifest) => client.queue(channel, file.message(&manifest)?).await,
-                Err(error) => {
-                    client.give_back(channel, item).await;
-                    Err(error)
-                }
-            }
-        }))
+        let fresh = UploadRow {
+            plan: file.plan_of(name, before.plan.layout().size())?,
+            told: file.told(),
+            ..before
+        };
+        let item = fresh.plan.item();
+        let (row, _) = self.begun(fresh).await?;
+        // Otherwise nothing of the one before is left, and this one has to be packed.
+        if row.plan.item() != item {
+            return Ok(Some(row));
+        }
+        self.driver
+            .run(move |engine, _| engine.store().drop_upload(item))
+            .await?;
+        Ok(None)
     }
 
     /// Fetches the item of a message into a writer. Each byte is authenticated before it goes out;

@@ -1,8 +1,8 @@
-//! What a manifest says of an item, its key left out: what statements of custody hash, and what
+//! What a manifest says of an item, its key and preview left out: what statements of custody hash, and what
 //! somebody may see who must not read the file.
 //!
-//! The bytes are the manifest's, with null in the key's place; the commitment stays, so that one
-//! key only can ever fill it.
+//! The bytes are the manifest's without its preview, with null in the key's place; the commitment stays,
+//! so that one key only can ever fill it.
 
 use std::fmt;
 
@@ -14,9 +14,13 @@ use plenary_proto::{
 use ring::digest::{Context, SHA256};
 use zeroize::Zeroizing;
 
-use super::{Cipher, ItemError, ItemKey, Layout};
+use super::{Cipher, ItemError, ItemKey, Layout, Preview};
+
+/// What a manifest holds beside.
+type Secrets = (ItemKey, Option<Preview>);
 
 const VERSION: u64 = 1;
+/// One more with a preview.
 const FIELDS: u64 = 15;
 const HASH_TAG: &[u8] = b"plenary manifest without key v1\0";
 
@@ -117,12 +121,17 @@ impl Described {
         }
     }
 
-    pub(super) fn write(&self, key: Option<&ItemKey>) -> Zeroizing<Vec<u8>> {
+    pub(super) fn write(
+        &self,
+        secrets: Option<(&ItemKey, Option<&Preview>)>,
+    ) -> Zeroizing<Vec<u8>> {
+        let preview = secrets.and_then(|(_, preview)| preview);
         // Room enough that no copy of the key is left behind by growing.
-        let room = 512 + self.name.len() + self.media_type.len();
+        let shown = preview.map_or(0, |preview| preview.bytes().len());
+        let room = 512 + self.name.len() + self.media_type.len() + shown;
         let mut out = Encoder::new(Vec::with_capacity(room));
         // Writing to memory cannot fail.
-        let _ = out.array(FIELDS);
+        let _ = out.array(FIELDS + u64::from(preview.is_some()));
         let _ = out.u64(VERSION);
         let _ = out.bytes(self.item.as_bytes());
         let _ = out.str(&self.name);
@@ -133,8 +142,8 @@ impl Described {
         let _ = out.u8(self.cipher.code());
         let _ = out.bytes(self.sha256.as_bytes());
         let _ = out.bytes(self.root.as_bytes());
-        match key {
-            Some(key) => drop(out.bytes(key.as_bytes())),
+        match secrets {
+            Some((key, _)) => drop(out.bytes(key.as_bytes())),
             None => drop(out.null()),
         }
         let _ = out.bytes(self.commitment.as_bytes());
@@ -144,17 +153,20 @@ impl Described {
             Some(item) => drop(out.bytes(item.as_bytes())),
             None => drop(out.null()),
         }
+        if let Some(preview) = preview {
+            preview.write(&mut out);
+        }
         Zeroizing::new(out.into_writer())
     }
 
     /// Reads a manifest with or without its key. Whether key and commitment fit is not looked at.
-    pub(super) fn read(bytes: &[u8]) -> Result<(Self, Option<ItemKey>), ItemError> {
+    pub(super) fn read(bytes: &[u8]) -> Result<(Self, Option<Secrets>), ItemError> {
         let mut input = Decoder::new(bytes);
         let fields = input.array().ok().flatten();
         match input.u64() {
-            Ok(VERSION) if fields == Some(FIELDS) => {}
+            Ok(VERSION) if fields == Some(FIELDS) || fields == Some(FIELDS + 1) => {}
             Ok(version) if version > VERSION => return Err(ItemError::Version(version)),
-            _ => return Err(wrong("version", "1, with 15 fields")),
+            _ => return Err(wrong("version", "1, with 15 or 16 fields")),
         }
         let item = ItemId(fixed(&mut input, "item id", "16 bytes")?);
         let name = text(&mut input, "name")?;
@@ -184,9 +196,17 @@ impl Described {
             malware: field(input.bool(), "malware", "true or false")?,
             supersedes: supersedes(&mut input)?,
         };
+        let preview = match fields == Some(FIELDS + 1) {
+            true => Some(preview(&mut input)?),
+            false => None,
+        };
+        if preview.is_some() && (described.malware || key.is_none()) {
+            return Err(wrong("preview", "left out, as of a sample or with the key"));
+        }
         described.check()?;
-        match described.write(key.as_ref()).as_slice() == bytes {
-            true => Ok((described, key)),
+        let told = key.as_ref().map(|key| (key, preview.as_ref()));
+        match described.write(told).as_slice() == bytes {
+            true => Ok((described, key.map(|key| (key, preview)))),
             false => Err(wrong("encoding", "deterministic CBOR, or more follows it")),
         }
     }
@@ -251,6 +271,11 @@ fn supersedes(input: &mut Decoder<'_>) -> Result<Option<ItemId>, ItemError> {
         return Ok(None);
     }
     fixed(input, "superseded item", "null or 16 bytes").map(|id| Some(ItemId(id)))
+}
+
+fn preview(input: &mut Decoder<'_>) -> Result<Preview, ItemError> {
+    let expected = "a small text or picture of the kind told";
+    Preview::read(input).ok_or(wrong("preview", expected))
 }
 
 fn null(input: &mut Decoder<'_>) -> bool {

@@ -103,6 +103,9 @@ pub enum ItemError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// A preview that is none.
+    #[error("the preview is not {0}")]
+    Preview(&'static str),
     /// The disk refused.
     #[error("{doing} failed: {kind}")]
     Io {

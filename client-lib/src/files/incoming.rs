@@ -1,7 +1,7 @@
 //! Receiving: verified chunks into a `.part` file, the final name only for a verified whole.
 //!
-//! Beside `NAME.ITEM.part` lies `NAME.ITEM.part.journal`: per chunk the hash of the sealed chunk
-//! and a keyed hash over it, index and plaintext. Every [`SYNCED`] bytes both are synced and the
+//! Beside `NAME.ITEM.part` lies `NAME.ITEM.part.journal`, a record for each chunk (see
+//! [`super::record`]). Every [`SYNCED`] bytes both are synced and the
 //! digest's state is put away beside them ([`Checkpoint`]). A resume takes that state up, reads back
 //! what came later, and goes on at the first chunk that does not fit: in a second, whatever the size.
 
@@ -11,7 +11,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use plenary_proto::ids::Digest;
 use zeroize::Zeroizing;
 
 use super::{
@@ -19,18 +18,16 @@ use super::{
     checkpoint::Checkpoint,
     error::{io, lock},
     name,
+    record::{RECORD, Record, Records, Way},
     remains::part_of,
 };
-
-/// Bytes of a journal record: hash of the sealed chunk, keyed hash.
-const RECORD: usize = 32 + 32;
 
 /// Bytes between two checkpoints: a resume reads so many back at most, and a sync now and then keeps
 /// the last one short.
 const SYNCED: u64 = 64 << 20;
 
 /// Names tried before giving up.
-const MAX_NAMES: u32 = 999;
+pub(super) const MAX_NAMES: u32 = 999;
 
 /// An item on its way in. Dropped, it leaves its `.part` file for [`Incoming::resume`].
 pub struct Incoming {
@@ -40,7 +37,7 @@ pub struct Incoming {
     part: PathBuf,
     pub(super) file: File,
     journal: File,
-    journal_key: Zeroizing<[u8; 32]>,
+    records: Records,
     checkpoint: Checkpoint,
     /// Bytes of the file at the last checkpoint.
     synced: u64,
@@ -86,12 +83,18 @@ impl Incoming {
     pub fn write(&mut self, index: u32, sealed: &mut [u8]) -> Result<(), ItemError> {
         self.usable()?;
         let opened = self.opener.open(index, sealed)?;
-        let mark = mark(&self.journal_key, index, &opened.hash, opened.data);
-        let record = [*opened.hash.as_bytes(), mark].concat();
-        let written = self.file.write_all(opened.data);
+        let record = self.records.write(&Record {
+            index,
+            sealed: opened.hash,
+            running: self.opener.running().save(),
+        });
+        let written = record.and_then(|record| {
+            self.file
+                .write_all(opened.data)
+                .and_then(|()| self.journal.write_all(&record))
+                .map_err(io("writing the received file"))
+        });
         written
-            .and_then(|()| self.journal.write_all(&record))
-            .map_err(io("writing the received file"))
             .and_then(|()| self.keep_up())
             .inspect_err(|error| self.failed = Some(error.clone()))
     }
@@ -196,7 +199,7 @@ impl Incoming {
             every: SYNCED,
             part,
             failed: None,
-            journal_key: manifest.plan.key.journal_hash(item)?,
+            records: Records::of(Way::Receiving, item, &manifest.plan.key)?,
         })
     }
 
@@ -215,12 +218,15 @@ impl Incoming {
             {
                 break;
             }
-            let mut hash = Digest([0; 32]);
-            hash.0.copy_from_slice(&record[..32]);
-            if record[32..] != mark(&self.journal_key, index, &hash, &data) {
+            let Ok(record) = self.records.read(&mut record) else {
+                break;
+            };
+            let mut running = self.opener.running().clone();
+            running.update(&data);
+            if record.index != index || running.save() != record.running {
                 break;
             }
-            self.opener.count(&hash, &data);
+            self.opener.count(&record.sealed, &data);
         }
         let next = self.opener.next();
         cut(journal, u64::from(next) * RECORD as u64).map_err(io(doing))?;
@@ -246,11 +252,15 @@ impl Incoming {
         let mut hashes = Vec::with_capacity(chunks as usize);
         let mut record = [0; RECORD];
         let mut reader = std_io::BufReader::new(&self.journal);
-        for _ in 0..chunks {
+        for index in 0..chunks {
             reader.read_exact(&mut record)?;
-            let mut hash = Digest([0; 32]);
-            hash.0.copy_from_slice(&record[..32]);
-            hashes.push(hash);
+            match self.records.read(&mut record) {
+                Ok(record) if record.index == index => hashes.push(record.sealed),
+                _ => {
+                    self.journal.seek(SeekFrom::Start(0))?;
+                    return Ok(());
+                }
+            }
         }
         self.journal.seek(SeekFrom::Start(records))?;
         self.file.seek(SeekFrom::Start(start))?;
@@ -261,7 +271,7 @@ impl Incoming {
 }
 
 /// Only for the owner's eyes, where the system knows the notion.
-pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
@@ -271,7 +281,7 @@ pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
 }
 
 /// Makes a file's name durable.
-pub(super) fn sync_folder(of: &Path) -> std_io::Result<()> {
+pub(crate) fn sync_folder(of: &Path) -> std_io::Result<()> {
     #[cfg(unix)]
     {
         let folder = match of.parent() {
@@ -283,15 +293,6 @@ pub(super) fn sync_folder(of: &Path) -> std_io::Result<()> {
     #[cfg(not(unix))]
     let _ = of;
     Ok(())
-}
-
-fn mark(key: &[u8; 32], index: u32, sealed: &Digest, data: &[u8]) -> [u8; 32] {
-    *blake3::Hasher::new_keyed(key)
-        .update(sealed.as_bytes())
-        .update(&index.to_be_bytes())
-        .update(data)
-        .finalize()
-        .as_bytes()
 }
 
 pub(super) fn journal_of(part: &Path) -> PathBuf {

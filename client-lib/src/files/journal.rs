@@ -1,15 +1,12 @@
 //! The sender's journal: what was sealed under which nonce, on disk before a byte of it leaves.
 //!
 //! ```text
-//! file    magic (24), item id (16), records
-//! record  random nonce (12), AES-256-GCM of
-//!         { index (4), keyed BLAKE3 of the plaintext (32), hash of the sealed chunk (32), SHA-256 state }, tag (16)
+//! file    magic (24), item id (16), records (see [`super::record`])
 //! ```
 //!
-//! Records are sealed under a key derived from the item's: a SHA-256 state tells what file it is,
-//! and a stolen device's disk must not. The key itself is elsewhere (see [`super::Plan`]). An
-//! incomplete record at the end was never synced, so its chunk never left: it is cut off. Anything
-//! else that does not open means the journal cannot be relied on.
+//! The key is elsewhere (see [`super::Plan`]). An incomplete record at the end was never synced, so its
+//! chunk never left: it is cut off. Anything else that does not open means the journal cannot be relied
+//! on.
 
 use std::{
     fs::{File, OpenOptions},
@@ -17,40 +14,21 @@ use std::{
     path::Path,
 };
 
-use plenary_proto::ids::{Digest, ItemId};
-use ring::aead::{Aad, LessSafeKey, Nonce};
-use zeroize::Zeroizing;
+use plenary_proto::ids::ItemId;
 
 use super::{
     ItemError, ItemKey,
     error::{io, lock},
     incoming::{private, sync_folder},
-    key::random,
-    layout::TAG,
-    running::Running,
+    record::{RECORD, Record, Records, Way},
 };
 
-const MAGIC: &[u8; 24] = b"plenary item journal v1\n";
+const MAGIC: &[u8; 24] = b"plenary item journal v2\n";
 const HEADER: u64 = MAGIC.len() as u64 + ItemId::LEN as u64;
-const NONCE: usize = 12;
-const PLAIN: usize = 4 + 32 + 32 + Running::SAVED;
-pub(super) const RECORD: usize = NONCE + PLAIN + TAG;
-
-/// What was sealed as one chunk.
-pub(super) struct Record {
-    pub(super) index: u32,
-    pub(super) plaintext: [u8; 32],
-    pub(super) sealed: Digest,
-    /// The digest's state behind this chunk.
-    pub(super) running: Zeroizing<[u8; Running::SAVED]>,
-}
-
 /// The open journal of one item being sent.
 pub struct Journal {
     file: File,
-    item: ItemId,
-    seal: LessSafeKey,
-    hash: Zeroizing<[u8; 32]>,
+    records: Records,
 }
 
 impl Journal {
@@ -100,7 +78,7 @@ impl Journal {
         for index in 0..records {
             let mut sealed = [0; RECORD];
             reader.read_exact(&mut sealed).map_err(io(doing))?;
-            let record = journal.open(&mut sealed)?;
+            let record = journal.records.read(&mut sealed)?;
             if u64::from(record.index) != index {
                 return Err(ItemError::Journal);
             }
@@ -127,21 +105,7 @@ impl Journal {
 
     /// Adds a record. It counts only after [`Journal::sync`].
     pub(super) fn append(&mut self, record: &Record) -> Result<(), ItemError> {
-        let nonce: [u8; NONCE] = random()?;
-        let mut plain = Zeroizing::new([0; PLAIN]);
-        plain[..4].copy_from_slice(&record.index.to_be_bytes());
-        plain[4..36].copy_from_slice(&record.plaintext);
-        plain[36..68].copy_from_slice(record.sealed.as_bytes());
-        plain[68..].copy_from_slice(&*record.running);
-        let tag = self
-            .seal
-            .seal_in_place_separate_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(self.item.as_bytes()),
-                &mut *plain,
-            )
-            .map_err(|_| ItemError::Journal)?;
-        let bytes = [&nonce, &*plain as &[u8], tag.as_ref()].concat();
+        let bytes = self.records.write(record)?;
         self.file
             .write_all(&bytes)
             .map_err(io("writing the journal"))
@@ -152,45 +116,12 @@ impl Journal {
         self.file.sync_data().map_err(io("writing the journal"))
     }
 
-    /// The hash of a chunk's plaintext, as records keep it.
-    pub(super) fn hash(&self, index: u32, data: &[u8]) -> [u8; 32] {
-        *blake3::Hasher::new_keyed(&self.hash)
-            .update(&index.to_be_bytes())
-            .update(data)
-            .finalize()
-            .as_bytes()
-    }
-
     /// Two transfers by one journal could seal two plaintexts under one nonce: only one has it.
     fn with(file: File, item: ItemId, key: &ItemKey) -> Result<Self, ItemError> {
         lock(&file, "locking the journal")?;
         Ok(Self {
             file,
-            item,
-            seal: key.journal_seal(item)?,
-            hash: key.journal_hash(item)?,
+            records: Records::of(Way::Sending, item, key)?,
         })
-    }
-
-    fn open(&self, sealed: &mut [u8; RECORD]) -> Result<Record, ItemError> {
-        let (nonce, sealed) = sealed.split_at_mut(NONCE);
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| ItemError::Journal)?;
-        let plain = self
-            .seal
-            .open_in_place(nonce, Aad::from(self.item.as_bytes()), sealed)
-            .map_err(|_| ItemError::Journal)?;
-        let mut record = Record {
-            index: 0,
-            plaintext: [0; 32],
-            sealed: Digest([0; 32]),
-            running: Zeroizing::new([0; Running::SAVED]),
-        };
-        let mut index = [0; 4];
-        index.copy_from_slice(&plain[..4]);
-        record.index = u32::from_be_bytes(index);
-        record.plaintext.copy_from_slice(&plain[4..36]);
-        record.sealed.0.copy_from_slice(&plain[36..68]);
-        record.running.copy_from_slice(&plain[68..]);
-        Ok(record)
     }
 }

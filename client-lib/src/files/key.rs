@@ -16,7 +16,6 @@ const SALT_TAG: &[u8] = b"plenary item v1\0";
 const PAYLOAD_TAG: &[u8] = b"payload\0";
 const COMMITMENT_TAG: &[u8] = b"commitment\0";
 const JOURNAL_SEAL_TAG: &[u8] = b"journal seal\0";
-const JOURNAL_HASH_TAG: &[u8] = b"journal hash\0";
 
 /// The AEAD an item is sealed with. Both have 32-byte keys, 12-byte nonces and 16-byte tags.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -95,11 +94,6 @@ impl ItemKey {
         aead_key(Cipher::Aes256Gcm, &*self.derive(item, &[JOURNAL_SEAL_TAG])?)
     }
 
-    /// Keys the plaintext hashes that a journal keeps.
-    pub(super) fn journal_hash(&self, item: ItemId) -> Result<Zeroizing<[u8; 32]>, ItemError> {
-        self.derive(item, &[JOURNAL_HASH_TAG])
-    }
-
     fn derive(&self, item: ItemId, info: &[&[u8]]) -> Result<Zeroizing<[u8; 32]>, ItemError> {
         let salt = [SALT_TAG, item.as_bytes()].concat();
         let mut out = Zeroizing::new([0; 32]);
@@ -167,7 +161,6 @@ mod tests {
             key.commitment(a, Cipher::Aes256Gcm).unwrap().0,
             key.commitment(a, Cipher::ChaCha20Poly1305).unwrap().0,
             key.commitment(b, Cipher::Aes256Gcm).unwrap().0,
-            *key.journal_hash(a).unwrap(),
             *key.derive(a, &[PAYLOAD_TAG, &[1]]).unwrap(),
             *key.derive(a, &[JOURNAL_SEAL_TAG]).unwrap(),
         ];

@@ -1,12 +1,12 @@
 //! The manifest: all a recipient needs, and the only place where name, type, digest and key are.
 //! It travels inside MLS messages only.
 //!
-//! Deterministic CBOR, an array of 15:
+//! Deterministic CBOR, an array of 15, or 16 with a preview:
 //!
 //! ```text
 //! version 1, item id, name, media type, size, sealed size, sealed chunk size, cipher,
 //! SHA-256 of the file, root over the sealed chunks, key, key commitment, label or null,
-//! carries malware, superseded item id or null
+//! carries malware, superseded item id or null[, preview [kind, bytes]]
 //! ```
 
 use std::{fmt, path::Path};
@@ -17,7 +17,7 @@ use plenary_proto::{
 };
 use zeroize::Zeroizing;
 
-use super::{Cipher, Described, ItemError, ItemKey, Layout, error::io, key::random};
+use super::{Cipher, Described, ItemError, ItemKey, Layout, Preview, error::io, key::random};
 
 /// An item before it is sealed: what it is called and the key it will get. Holds the key: keep it
 /// where keys are kept ([`Plan::to_bytes`]), for resuming.
@@ -32,6 +32,7 @@ pub struct Plan {
     label: Option<Label>,
     malware: bool,
     supersedes: Option<ItemId>,
+    pub(super) preview: Option<Preview>,
 }
 
 /// A sealed item, as recipients are told of it.
@@ -62,6 +63,7 @@ impl Plan {
             label: None,
             malware: false,
             supersedes: None,
+            preview: None,
         };
         Manifest::of_nothing(&plan).describe().check()?;
         Ok(plan)
@@ -102,6 +104,13 @@ impl Plan {
         self
     }
 
+    /// With a preview, which everybody in the channel gets with the message. What carries malware has
+    /// none: it is left out.
+    pub fn preview(mut self, preview: Preview) -> Self {
+        self.preview = Some(preview);
+        self
+    }
+
     /// With another cipher than AES-256-GCM.
     pub fn cipher(mut self, cipher: Cipher) -> Self {
         self.cipher = cipher;
@@ -112,9 +121,23 @@ impl Plan {
     pub(crate) fn tells_as(&self, other: &Self) -> bool {
         let told = |plan: &Self| (plan.label, plan.malware, plan.supersedes);
         told(self) == told(other)
+            && self.shown() == other.shown()
             && self.layout.size() == other.layout.size()
             && self.name == other.name
             && self.media_type == other.media_type
+    }
+
+    /// The same to recipients, as another item under another key.
+    pub(crate) fn renewed(&self) -> Result<Self, ItemError> {
+        Ok(Self {
+            item: ItemId(random()?),
+            key: ItemKey::generate()?,
+            ..self.clone()
+        })
+    }
+
+    fn shown(&self) -> Option<&Preview> {
+        self.preview.as_ref().filter(|_| !self.malware)
     }
 
     /// The item.
@@ -202,7 +225,12 @@ impl Manifest {
         self.plan.supersedes
     }
 
-    /// What it says, the key left out.
+    /// What its sender shows of it before it is fetched.
+    pub fn preview(&self) -> Option<&Preview> {
+        self.plan.shown()
+    }
+
+    /// What it says, key and preview left out.
     pub fn describe(&self) -> Described {
         let plan = &self.plan;
         Described {
@@ -226,7 +254,8 @@ impl Manifest {
 
     /// The bytes for [`crate::content::Draft::item`]. They hold the key.
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        self.describe().write(Some(&self.plan.key))
+        self.describe()
+            .write(Some((&self.plan.key, self.preview())))
     }
 
     /// Reads a manifest; sizes and commitment must fit the rest.
@@ -234,8 +263,8 @@ impl Manifest {
     /// # Errors
     /// When it is from a newer client, or not exactly what [`Manifest::encode`] writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, ItemError> {
-        let (described, key) = Described::read(bytes)?;
-        let key = key.ok_or(ItemError::Manifest {
+        let (described, secrets) = Described::read(bytes)?;
+        let (key, preview) = secrets.ok_or(ItemError::Manifest {
             field: "key",
             expected: "32 bytes",
         })?;
@@ -266,6 +295,7 @@ impl Manifest {
                 label,
                 malware,
                 supersedes,
+                preview,
             },
             sha256,
             root,

@@ -2,17 +2,12 @@
 
 use std::{
     collections::VecDeque,
-    io::{ErrorKind, Read, Seek, SeekFrom},
+    io::{Read, Seek, SeekFrom},
     path::Path,
 };
 
-use plenary_proto::ids::Digest;
-use zeroize::Zeroizing;
-
 use super::{
-    ItemError, Manifest, Plan, SealedChunk, Sealer,
-    error::io,
-    journal::{Journal, Record},
+    ItemError, Manifest, Plan, SealedChunk, Sealer, error::io, journal::Journal, record::Record,
     running::Running,
 };
 
@@ -28,7 +23,7 @@ pub struct Outgoing<R> {
     sealer: Sealer,
     journal: Journal,
     /// Sealed before the stop, perhaps sent, not durable on the server.
-    known: VecDeque<([u8; 32], Digest)>,
+    known: VecDeque<Record>,
     /// Sealed and journalled, waiting to be taken.
     ready: VecDeque<SealedChunk>,
     /// Why it is over.
@@ -77,7 +72,7 @@ impl<R: Read + Seek> Outgoing<R> {
                 // Only the last one's state matters, but each must be one.
                 sealer.set_running(Running::restore(&record.running)?);
             } else {
-                known.push_back((record.plaintext, record.sealed));
+                known.push_back(record);
             }
             Ok(())
         })?;
@@ -144,27 +139,26 @@ impl<R: Read + Seek> Outgoing<R> {
                 break;
             }
             let index = self.sealer.next();
-            let mut data = Zeroizing::new(vec![0; len]);
-            self.source
-                .read_exact(&mut data)
-                .map_err(|e| match e.kind() {
-                    ErrorKind::UnexpectedEof => ItemError::SourceChanged,
-                    _ => io("reading the file to send")(e),
-                })?;
-            let plaintext = self.journal.hash(index, &data);
-            let before = self.known.pop_front();
-            // The rule: this nonce has sealed that plaintext, it seals no other.
-            if before.is_some_and(|(sealed, _)| sealed != plaintext) {
+            let mut chunk = self.sealer.prepared();
+            let read = self.source.by_ref().take(len as u64);
+            let read = { read }.read_to_end(&mut chunk);
+            if read.map_err(io("reading the file to send"))? < len {
                 return Err(ItemError::SourceChanged);
             }
-            let sealed = self.sealer.seal(&data)?;
+            let before = self.known.pop_front();
+            // The rule: this nonce has sealed that plaintext, it seals no other.
+            if let Some(before) = &before
+                && self.sealer.running_behind(&chunk).save() != before.running
+            {
+                return Err(ItemError::SourceChanged);
+            }
+            let sealed = self.sealer.seal_prepared(chunk)?;
             match before {
-                Some((_, hash)) if hash != sealed.hash => return Err(ItemError::Journal),
+                Some(before) if before.sealed != sealed.hash => return Err(ItemError::Journal),
                 Some(_) => {}
                 None => {
                     self.journal.append(&Record {
                         index,
-                        plaintext,
                         sealed: sealed.hash,
                         running: self.sealer.running().save(),
                     })?;

@@ -1,5 +1,7 @@
 //! Sealing: plaintext chunk in, sealed chunk out, constant memory.
 
+use std::io::Read;
+
 use plenary_certs::item_root::{ItemRoot, chunk_hash};
 use plenary_proto::ids::Digest;
 use ring::aead::{Aad, LessSafeKey};
@@ -77,13 +79,51 @@ impl Sealer {
     /// # Errors
     /// When they are not as many as [`Sealer::wants`] says: the file changed.
     pub fn seal(&mut self, data: &[u8]) -> Result<SealedChunk, ItemError> {
+        let mut chunk = self.prepared();
         if self.wants() != Some(data.len()) {
             return Err(ItemError::SourceChanged);
         }
-        let sealed = self.seal_at(self.next, data)?;
-        self.running.update(data);
-        self.count(&sealed.hash);
-        Ok(sealed)
+        chunk.extend_from_slice(data);
+        self.seal_prepared(chunk)
+    }
+
+    /// Room for the next chunk, and in it what comes before the file's bytes.
+    pub(super) fn prepared(&self) -> Zeroizing<Vec<u8>> {
+        let mut chunk = Vec::with_capacity(self.layout().sealed_len(self.next));
+        chunk.extend_from_slice(&self.commitment.as_bytes()[..clear(self.next)]);
+        Zeroizing::new(chunk)
+    }
+
+    /// The digest as it will be behind a chunk that is ready to be sealed.
+    pub(super) fn running_behind(&self, chunk: &[u8]) -> Running {
+        let mut running = self.running.clone();
+        running.update(chunk.get(clear(self.next)..).unwrap_or_default());
+        running
+    }
+
+    /// Seals, in place, what [`Sealer::prepared`] gave with the file's bytes behind it.
+    pub(super) fn seal_prepared(
+        &mut self,
+        mut chunk: Zeroizing<Vec<u8>>,
+    ) -> Result<SealedChunk, ItemError> {
+        let (index, layout) = (self.next, *self.layout());
+        let clear = clear(index);
+        if chunk.len() != clear + layout.data_len(index) || index >= layout.chunks() {
+            return Err(ItemError::SourceChanged);
+        }
+        self.running.update(&chunk[clear..]);
+        chunk.resize(layout.sealed_len(index) - TAG, 0);
+        let nonce = ChunkNonce::new(index, layout.is_last(index));
+        let tag = self
+            .payload
+            .seal_in_place_separate_tag(nonce.into(), Aad::empty(), &mut chunk[clear..])
+            // ring refuses only sizes far above a chunk's.
+            .map_err(|_| ItemError::ChunkRefused { index })?;
+        let mut bytes = std::mem::take(&mut *chunk);
+        bytes.extend_from_slice(tag.as_ref());
+        let hash = chunk_hash(&bytes);
+        self.count(&hash);
+        Ok(SealedChunk { index, bytes, hash })
     }
 
     /// The manifest.
@@ -126,30 +166,13 @@ impl Sealer {
     pub(super) fn set_running(&mut self, running: Running) {
         self.running = running;
     }
+}
 
-    fn seal_at(&self, index: u32, data: &[u8]) -> Result<SealedChunk, ItemError> {
-        let layout = self.layout();
-        let len = layout.sealed_len(index);
-        let mut bytes = Vec::with_capacity(len);
-        let clear = match index {
-            0 => COMMITMENT,
-            _ => 0,
-        };
-        bytes.extend_from_slice(&self.commitment.as_bytes()[..clear]);
-        bytes.extend_from_slice(data);
-        bytes.resize(len - TAG, 0);
-        let nonce = ChunkNonce::new(index, layout.is_last(index));
-        let tag = self
-            .payload
-            .seal_in_place_separate_tag(nonce.into(), Aad::empty(), &mut bytes[clear..])
-            // ring refuses only sizes far above a chunk's.
-            .map_err(|_| ItemError::ChunkRefused { index })?;
-        bytes.extend_from_slice(tag.as_ref());
-        Ok(SealedChunk {
-            index,
-            hash: chunk_hash(&bytes),
-            bytes,
-        })
+/// Bytes of a chunk before the file's.
+fn clear(index: u32) -> usize {
+    match index {
+        0 => COMMITMENT,
+        _ => 0,
     }
 }
 
@@ -160,18 +183,16 @@ impl Manifest {
     /// # Errors
     /// [`ItemError::SourceChanged`] for another size, [`ItemError::Root`], [`ItemError::Digest`], or
     /// what reading says.
-    pub fn check_file(&self, source: &mut impl std::io::Read) -> Result<(), ItemError> {
+    pub fn check_file(&self, source: &mut impl Read) -> Result<(), ItemError> {
         let mut sealer = Sealer::new(self.plan.clone())?;
         let read = io("reading the file");
         while let Some(len) = sealer.wants() {
-            let mut data = Zeroizing::new(vec![0; len]);
-            source
-                .read_exact(&mut data)
-                .map_err(|error| match error.kind() {
-                    std::io::ErrorKind::UnexpectedEof => ItemError::SourceChanged,
-                    _ => read(error),
-                })?;
-            sealer.seal(&data)?;
+            let mut chunk = sealer.prepared();
+            let got = source.by_ref().take(len as u64).read_to_end(&mut chunk);
+            if got.map_err(&read)? < len {
+                return Err(ItemError::SourceChanged);
+            }
+            sealer.seal_prepared(chunk)?;
         }
         if source.read(&mut [0]).map_err(&read)? != 0 {
             return Err(ItemError::SourceChanged);

@@ -2,6 +2,7 @@
 
 mod folders;
 mod hostile;
+mod previews;
 mod receiving;
 mod samples;
 mod sealing;

@@ -33,7 +33,7 @@ pub(crate) use desk::Desk;
 pub(crate) use download::{Download, Place, Writer};
 pub(crate) use meter::Meter;
 pub use meter::{Progress, State};
-pub(crate) use spool::Spool;
+pub(crate) use spool::{Seed, Spool, sweep};
 pub(crate) use upload::{Source, Upload};
 
 use crate::error::{Error, ErrorKind};

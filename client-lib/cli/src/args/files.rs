@@ -19,9 +19,12 @@ Examples:
   plenary send-file encryption case-7/                (a folder: one tar archive, without links)
   pg_dump cases | plenary send-file encryption - --name cases.sql
   plenary send-file encryption report-2.pdf --supersedes 42 --keep 30d
+  plenary send-file encryption notes.txt --preview            (its first lines are shown)
+  plenary send-file encryption scan.pdf --preview=page1.jpg   (a picture of yours, at most 16 KiB)
 
 Any size: sealed piece by piece, in little memory. One that was stopped goes on where it was when
-the same command is given again; a folder and standard input begin anew. The SHA-256 printed is that
+the same command is given again; what came from standard input by `plenary transfers --resume`. The
+SHA-256 printed is that
 of the file: compare it, cite it.")]
 pub(crate) struct SendFileArgs {
     /// Name, or beginning of the id.
@@ -55,6 +58,16 @@ pub(crate) struct SendFileArgs {
     /// They carry malware: evidence, not to be opened by accident.
     #[arg(long)]
     pub(crate) malware: bool,
+    /// Show everybody in the channel the first lines of a text, or this text or picture (PNG, JPEG,
+    /// WebP; at most 16 KiB), before they fetch the file.
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        require_equals = true,
+        conflicts_with = "malware"
+    )]
+    pub(crate) preview: Option<Option<PathBuf>>,
     #[command(flatten)]
     pub(crate) audience: ReaderArgs,
 }
@@ -67,7 +80,9 @@ Examples:
   plenary get encryption 42 --unpack                  (a folder that was handed over)
   plenary get encryption 42 --stdout | tar t
   plenary get encryption 42 --range 0-511 > boot.img  (the first 512 bytes, and no more fetched)
+  plenary get encryption 42 --preview                 (what its sender shows of it; nothing fetched)
 
+Nothing is ever fetched by itself.
 A file appears under its name only when it was verified whole; nothing is overwritten. One that was
 stopped goes on where it was when the same command is given again. One whose sender says that it
 carries malware stays sealed in the profile: see `plenary export-sample --help`. That it was
@@ -89,6 +104,9 @@ pub(crate) struct GetArgs {
     /// Only these bytes, to standard output: 0-1023, or 1024- to the end.
     #[arg(long, value_name = "FIRST-LAST", value_parser = range, conflicts_with_all = ["unpack", "json"])]
     pub(crate) range: Option<std::ops::Range<u64>>,
+    /// Only the preview that came with the message: a text is printed, a picture put in the folder.
+    #[arg(long, conflicts_with_all = ["unpack", "stdout", "range"])]
+    pub(crate) preview: bool,
     #[command(flatten)]
     pub(crate) rate: RateArgs,
 }

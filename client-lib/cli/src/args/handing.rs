@@ -53,14 +53,21 @@ Examples:
   plenary transfers                          what was begun and not ended, and the room taken
   plenary transfers --cancel 01f3a9c2        gives one up: an upload's room on the server, a
                                              download's part on this disk
+  plenary transfers --resume 01f3a9c2        goes on with an upload
 
 Stopping `send-file` or `get` (Ctrl-C) pauses it, and the same command goes on, in a folder from the
-part that lies there. What came from standard input, and a folder sent as one item, begins anew: it is
-packed before it is sent, under a key that nobody keeps, and is not listed here.")]
+part that lies there. A folder sent as one item, and standard input, are first put aside whole, sealed:
+stopped before that they begin anew, later they are listed here. A folder goes on by the same command,
+too, if nothing in it changed; what came from standard input by --resume.")]
 pub(crate) struct TransfersArgs {
     /// Give up the upload or download whose item begins so.
     #[arg(long, value_name = "ITEM")]
     pub(crate) cancel: Option<String>,
+    /// Go on with the upload whose item begins so, as it was meant.
+    #[arg(long, value_name = "ITEM", conflicts_with = "cancel")]
+    pub(crate) resume: Option<String>,
+    #[command(flatten)]
+    pub(crate) rate: RateArgs,
 }
 
 /// How long the server keeps a file.

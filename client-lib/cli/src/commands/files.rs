@@ -4,9 +4,9 @@ use std::{ops::Range, path::Path, time::Duration};
 
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressStyle};
 use plenary_client::{
-    Client, Label, Progress, SendFile, Transfer,
+    Client, Label, Outgoing, Progress, SendFile, Transfer,
     content::ThreadId,
-    files::Manifest,
+    files::{Manifest, Preview},
     ids::{ChannelId, ItemId, Seq},
 };
 use serde_json::json;
@@ -48,6 +48,9 @@ pub(super) async fn send(context: &Context, args: SendFileArgs) -> Result<(), Fa
             "--name and --supersedes are for a single file",
         ));
     }
+    if matches!(args.preview, Some(Some(_))) && !single {
+        return Err(Failure::usage("--preview=FILE is for a single file"));
+    }
     if args.name.is_none() && args.files.iter().any(|path| piped(path)) {
         return Err(Failure::usage(
             "what comes from standard input needs a --name",
@@ -64,6 +67,9 @@ pub(super) async fn send(context: &Context, args: SendFileArgs) -> Result<(), Fa
         if let Some(item) = supersedes {
             file = file.supersedes(item);
         }
+        if let Some(from) = &args.preview {
+            file = file.preview(preview(path, from.as_deref())?);
+        }
         file = under(file, &session.client, channel.id, &args.terms).await?;
         let thread = args.thread.as_deref();
         let file = marked(file, channel.id, args.label, thread);
@@ -72,6 +78,20 @@ pub(super) async fn send(context: &Context, args: SendFileArgs) -> Result<(), Fa
     }
     told(context, &session.client).await?;
     session.finish().await
+}
+
+/// What is shown of the file at this path: somebody's own making, or the first lines of a text.
+fn preview(path: &Path, from: Option<&Path>) -> Result<Preview, Failure> {
+    let (of, made) = match from {
+        Some(from) => (from, Preview::from_file(from)),
+        None if path == Path::new(PIPED) || path.is_dir() => {
+            return Err(Failure::usage(
+                "a folder and standard input have no first lines to show: --preview=FILE",
+            ));
+        }
+        None => (path, Preview::first_lines(path)),
+    };
+    made.map_err(|error| Failure::usage(format!("{}: {error}", of.display())))
 }
 
 /// The file under the terms that the server keeps it by.
@@ -134,7 +154,18 @@ pub(super) async fn hand_over(
         client.send_file(channel, file).await?
     };
     let name = path.display().to_string();
-    let outgoing = watch(context, &name, transfer).await?;
+    handed_over(context, client, channel, &name, transfer).await
+}
+
+/// Shows an upload to its end, and waits until the message is in the log.
+pub(super) async fn handed_over(
+    context: &Context,
+    client: &Client,
+    channel: ChannelId,
+    name: &str,
+    transfer: Transfer<Outgoing>,
+) -> Result<(), Failure> {
+    let outgoing = watch(context, name, transfer).await?;
     let seq = delivered(context, &outgoing).await?;
     // The log's copy tells the digest that everybody sees.
     let after = Seq(seq.0.saturating_sub(1));
@@ -160,12 +191,15 @@ pub(super) async fn hand_over(
         |line| {
             line.add(Style::Good, "delivered")
                 .plain(&format!(" #{}  ", seq.0))
-                .plain(&summary(&name, &item))
+                .plain(&summary(name, &item))
         },
     )
 }
 
 pub(super) async fn get(context: &Context, args: GetArgs) -> Result<(), Failure> {
+    if args.preview {
+        return look(context, &args).await;
+    }
     let session = context.session(Need::Fresh).await?;
     // The message may be held already; whether the file can be fetched is told by the transfer.
     if let Some(failure) = session.stale {
@@ -189,6 +223,43 @@ pub(super) async fn get(context: &Context, args: GetArgs) -> Result<(), Failure>
     )
     .await?;
     told(context, &session.client).await?;
+    session.finish().await
+}
+
+/// Shows what came with the message; the file itself is not fetched.
+async fn look(context: &Context, args: &GetArgs) -> Result<(), Failure> {
+    let session = context.session(Need::Fresh).await?;
+    let channel = session.client.channel(&args.channel).await?;
+    let message = find(&session.client, channel.id, &args.message).await?;
+    let item = message.item()?;
+    let shown = item.as_ref().and_then(|item| Some((item, item.preview()?)));
+    let (item, preview) = shown.ok_or_else(|| {
+        Failure::not_found(format!("no preview came with message #{}", message.seq.0))
+    })?;
+    let path = match preview.text() {
+        Some(_) => None,
+        None => {
+            std::fs::create_dir_all(&args.into)
+                .map_err(|error| Failure::io(&args.into.display().to_string(), &error))?;
+            let path = preview.save(&args.into, item.name());
+            let path = path.map_err(plenary_client::Error::from)?;
+            Some(path.display().to_string())
+        }
+    };
+    context.out.emit(
+        || {
+            json!({
+                "item": item.item().to_string(),
+                "media_type": preview.kind().media_type(),
+                "text": preview.text(),
+                "path": path,
+            })
+        },
+        |line| match (preview.text(), &path) {
+            (Some(text), _) => line.block(text),
+            (None, path) => line.plain(path.as_deref().unwrap_or_default()),
+        },
+    )?;
     session.finish().await
 }
 

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{
     audience::{before_sending, sent_to},
+    files::handed_over,
     find::find,
     send::{allowed, delivered},
     show::count,
@@ -111,6 +112,14 @@ pub(super) async fn transfers(context: &Context, args: &TransfersArgs) -> Result
         give_up(context, client, which, &up, &down).await?;
         return session.finish().await;
     }
+    if let Some(which) = &args.resume {
+        client.limit_rate(args.rate.limit_rate);
+        let upload = the_one(&up, which)?;
+        let transfer = client.resume_upload(upload.item).await?;
+        handed_over(context, client, upload.channel, &upload.name, transfer).await?;
+        super::custody::told(context, client).await?;
+        return session.finish().await;
+    }
     for upload in &up {
         let channel = upload.channel.to_string();
         context.out.emit(
@@ -119,7 +128,8 @@ pub(super) async fn transfers(context: &Context, args: &TransfersArgs) -> Result
                     "item": upload.item.to_string(),
                     "way": "up",
                     "channel": channel,
-                    "file": upload.path.display().to_string(),
+                    "file": upload.path.as_ref().map(|path| path.display().to_string()),
+                    "name": upload.name,
                     "size": upload.size,
                     "state": "begun",
                 })
@@ -127,7 +137,7 @@ pub(super) async fn transfers(context: &Context, args: &TransfersArgs) -> Result
             |line| {
                 line.plain(&upload.item.to_string()[..8])
                     .plain("  up    ")
-                    .plain(&upload.path.display().to_string())
+                    .plain(&what(upload))
                     .plain(&format!("  {}", HumanBytes(upload.size)))
             },
         )?;
@@ -176,6 +186,27 @@ pub(super) async fn transfers(context: &Context, args: &TransfersArgs) -> Result
     session.finish().await
 }
 
+/// What an upload is of: a file or folder, or the name under which something came down a pipe.
+fn what(upload: &UploadBegun) -> String {
+    match &upload.path {
+        Some(path) => path.display().to_string(),
+        None => format!("- ({})", upload.name),
+    }
+}
+
+/// The upload whose item begins so.
+fn the_one<'a>(up: &'a [UploadBegun], which: &str) -> Result<&'a UploadBegun, Failure> {
+    let mut of = up
+        .iter()
+        .filter(|one| one.item.to_string().starts_with(which));
+    match (of.next(), of.next()) {
+        (Some(upload), None) => Ok(upload),
+        _ => Err(Failure::not_found(format!(
+            "no upload, or several, begin with {which}"
+        ))),
+    }
+}
+
 /// Gives up the one transfer whose item begins so; a download in all folders.
 async fn give_up(
     context: &Context,
@@ -184,9 +215,7 @@ async fn give_up(
     up: &[UploadBegun],
     down: &[DownloadBegun],
 ) -> Result<(), Failure> {
-    let up = up
-        .iter()
-        .map(|one| (one.item, one.path.display().to_string()));
+    let up = up.iter().map(|one| (one.item, what(one)));
     let down = down.iter().map(|one| (one.item, one.name.clone()));
     let mut of: Vec<_> = (up.map(|one| (true, one)))
         .chain(down.map(|one| (false, one)))

@@ -183,7 +183,18 @@ fn item_line(line: Line, item: &Manifest, seq: Seq) -> Line {
         true => line.plain(" ").add(Style::Bad, "CARRIES MALWARE"),
         false => line,
     };
-    line.add(Style::Dim, &format!("  get it by #{}", seq.0))
+    let line = line.add(Style::Dim, &format!("  get it by #{}", seq.0));
+    let Some(preview) = item.preview() else {
+        return line;
+    };
+    match preview.text() {
+        Some(text) => line.block(&format!("\n{text}")),
+        None => {
+            let size = HumanBytes(preview.bytes().len() as u64);
+            let what = preview.kind().media_type();
+            line.add(Style::Dim, &format!("  preview {what}, {size}"))
+        }
+    }
 }
 
 fn item_json(kind: &Kind<'_>) -> Option<Value> {
@@ -199,6 +210,11 @@ fn item_json(kind: &Kind<'_>) -> Option<Value> {
         "media_type": item.media_type(),
         "sha256": item.sha256().to_string(),
         "malware": item.carries_malware(),
+        "preview": item.preview().map(|preview| json!({
+            "media_type": preview.kind().media_type(),
+            "size": preview.bytes().len(),
+            "text": preview.text(),
+        })),
     }))
 }
 

@@ -9,6 +9,7 @@ use std::{
 use plenary_proto::limits::SMALL_CHUNK;
 
 use super::*;
+use crate::files::record::RECORD;
 
 fn receive(mut incoming: Incoming, chunks: &[SealedChunk]) -> Result<PathBuf, ItemError> {
     for chunk in chunks.iter().skip(incoming.next() as usize) {
@@ -134,8 +135,8 @@ fn receiving_resumes_at_the_first_chunk_that_is_not_as_it_was() {
         (2, |part, _| cut(part, 1)),
         (2, |_, journal| cut(journal, 1)),
         (1, |part, _| flip(part, SMALL_CHUNK + 5)),
-        (1, |_, journal| flip(journal, 64)),
-        (1, |_, journal| flip(journal, 127)),
+        (1, |_, journal| flip(journal, RECORD)),
+        (1, |_, journal| flip(journal, 2 * RECORD - 1)),
         (0, |part, _| fs::write(part, b"").unwrap()),
         (0, |part, _| fs::remove_file(part).unwrap()),
         (0, |_, journal| fs::remove_file(journal).unwrap()),

@@ -8,7 +8,7 @@ use std::{
 use plenary_proto::limits::SMALL_CHUNK;
 
 use super::*;
-use crate::files::journal::RECORD;
+use crate::files::record::RECORD;
 
 fn rest(mut outgoing: Outgoing<Cursor<&[u8]>>) -> Result<(Manifest, Vec<SealedChunk>), ItemError> {
     let mut chunks = Vec::new();

@@ -84,6 +84,60 @@ async fn what_is_stated_is_stamped_and_the_bundle_shows_when() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_behind_a_private_authority_is_asked_by_its_certificate_alone() -> Result<()> {
+    let (Some(authority), Some(other)) = (TimeAuthority::start_https()?, TimeAuthority::start()?)
+    else {
+        return Ok(());
+    };
+    let room = Room::of(2).await?;
+    let client = room.client(0)?;
+    let own = fs::read_to_string(authority.certificate())?;
+    let strange = fs::read_to_string(other.certificate())?;
+    let plain = stamped_by(&authority)?;
+    for (wrong, why) in [
+        (stamped_by(&other)?.https_authorities(&own), "not https"),
+        (
+            plain.clone().https_authorities("no certificate"),
+            "there is none",
+        ),
+    ] {
+        let refused = client.set_time_stamping(Some(wrong)).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Input);
+        assert!(refused.to_string().contains(why), "{refused}");
+    }
+    // By this system's certificates, by another's, by its own.
+    for (round, (service, stamped)) in [
+        (plain.clone(), false),
+        (plain.clone().https_authorities(strange), false),
+        (plain.https_authorities(own), true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        client.set_time_stamping(Some(service)).await?;
+        let mut events = client.events();
+        let name = format!("{round}.txt");
+        let seq = hand_over(&room, &name, b"what we found", false).await?;
+        let of = message(&room, 1, seq).await?;
+        let there = record(room.client(1)?, &of, 1).await?;
+        assert_eq!(there.statements[0].stamp_time.is_some(), stamped, "{round}");
+        if stamped {
+            continue;
+        }
+        let why = async {
+            loop {
+                if let Some(Event::NotStamped { reason, .. }) = events.next().await {
+                    return reason;
+                }
+            }
+        };
+        let why = tokio::time::timeout(PATIENCE, why).await?;
+        assert!(why.contains("certificate"), "{why}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_that_fails_holds_nothing_up_and_that_is_said() -> Result<()> {
     let (Some(authority), Some(other)) = (TimeAuthority::start()?, TimeAuthority::start()?) else {
         return Ok(());

@@ -1,7 +1,7 @@
 //! Writing a bundle: the record of custody of an item, with the file or without it.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -16,10 +16,10 @@ use super::{
     custody::{TOLD, blocking, handed_over},
 };
 use crate::{
-    custody::{Carried, Evidence, Fault, ORIGINAL, Parts, finish, original_name},
+    custody::{Carried, Evidence, Fault, ORIGINAL, Parts, finish, original_name, pack},
     engine::Engine,
     error::{Error, ErrorKind},
-    files::{Manifest, copy_verified, export_sample, sealed_path},
+    files::{Manifest, copy_verified, export_sample, name, private, sealed_path, sync_folder},
     transfer::{Download, Meter, Place, Transfer},
 };
 
@@ -38,6 +38,13 @@ pub enum Original {
     LeftOut,
 }
 
+/// How a bundle lies on disk.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Folder,
+    Packed,
+}
+
 impl Client {
     /// Writes a bundle (see [`crate::custody`]) about an item that a message hands over, as a new
     /// folder. With the original, that is recorded as exported first, so the bundle says so itself.
@@ -52,8 +59,31 @@ impl Client {
         folder: impl Into<PathBuf>,
         original: Original,
     ) -> Result<Transfer<PathBuf>, Error> {
+        self.export(message, folder.into(), original, Form::Folder)
+    }
+
+    /// [`Client::export_custody`] as one file, a tar archive of that folder: to be mailed.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn export_custody_packed(
+        &self,
+        message: &Message,
+        file: impl Into<PathBuf>,
+        original: Original,
+    ) -> Result<Transfer<PathBuf>, Error> {
+        self.export(message, file.into(), original, Form::Packed)
+    }
+
+    fn export(
+        &self,
+        message: &Message,
+        folder: PathBuf,
+        original: Original,
+        form: Form,
+    ) -> Result<Transfer<PathBuf>, Error> {
         let manifest = handed_over(message)?;
-        let (folder, message) = (folder.into(), message.clone());
+        let message = message.clone();
         if folder.symlink_metadata().is_ok() {
             let what = format!("{} exists: choose another name", folder.display());
             return Err(Error::new(ErrorKind::Input, what));
@@ -79,7 +109,10 @@ impl Client {
                 let (made, target) = (client.clock().await?, folder.clone());
                 blocking(move || {
                     write(&partial, &parts, made)?;
-                    fs::rename(&partial, &target)?;
+                    match form {
+                        Form::Folder => fs::rename(&partial, &target)?,
+                        Form::Packed => packed(&partial, &target)?,
+                    }
                     Ok(())
                 })
                 .await?;
@@ -207,6 +240,23 @@ fn profiles(engine: &Engine, record: &Record) -> Vec<SaltedProfile> {
         .filter_map(|member| engine.member_profile(member));
     let channel = engine.channel_profile(record.facts().channel);
     people.chain(channel).cloned().collect()
+}
+
+/// Packs a whole bundle, under the file's name without its ending; the folder goes.
+fn packed(partial: &Path, file: &Path) -> Result<(), Error> {
+    let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    let mut part = file.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let mut options = fs::File::options();
+    options.write(true).create(true).truncate(true);
+    let mut to = io::BufWriter::new(private(&mut options).open(&part)?);
+    pack(partial, &name::clean(&name), &mut to)?;
+    let to = to.into_inner().map_err(io::IntoInnerError::into_error)?;
+    to.sync_all()?;
+    fs::rename(&part, file)?;
+    sync_folder(file)?;
+    Ok(fs::remove_dir_all(partial)?)
 }
 
 /// Writes and checks what goes beside the original.

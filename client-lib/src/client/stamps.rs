@@ -36,6 +36,10 @@ pub struct TimeStamping {
     /// elsewhere is not taken, and bundles carry them.
     #[n(1)]
     pub authorities: Option<String>,
+    /// Certificates (PEM) that an `https://` address must lead to, of a private authority; without
+    /// them, this system's.
+    #[n(2)]
+    pub https_authorities: Option<String>,
 }
 
 impl TimeStamping {
@@ -44,6 +48,7 @@ impl TimeStamping {
         Self {
             url: url.into(),
             authorities: None,
+            https_authorities: None,
         }
     }
 
@@ -51,6 +56,31 @@ impl TimeStamping {
     pub fn authorities(mut self, pem: impl Into<String>) -> Self {
         self.authorities = Some(pem.into());
         self
+    }
+
+    /// Reached over `https://` by these certificates (PEM) alone: for a service within an organisation.
+    pub fn https_authorities(mut self, pem: impl Into<String>) -> Self {
+        self.https_authorities = Some(pem.into());
+        self
+    }
+
+    /// Whom the address must lead to.
+    fn https(&self) -> Result<Option<Vec<reqwest::Certificate>>, Error> {
+        let Some(pem) = &self.https_authorities else {
+            return Ok(None);
+        };
+        let wrong = |why: String| {
+            let what = format!("the certificates for the time-stamping service's address: {why}");
+            Error::new(ErrorKind::Input, what)
+        };
+        if !self.url.starts_with("https://") {
+            return Err(wrong("the address is not https://".to_owned()));
+        }
+        match reqwest::Certificate::from_pem_bundle(pem.as_bytes()) {
+            Ok(certificates) if certificates.is_empty() => Err(wrong("there is none".to_owned())),
+            Ok(certificates) => Ok(Some(certificates)),
+            Err(error) => Err(wrong(error.to_string())),
+        }
     }
 
     fn check(&self) -> Result<(Url, Option<Authorities>), Error> {
@@ -66,6 +96,7 @@ impl TimeStamping {
                         sent to whoever answers there";
             return Err(input(what.to_owned()));
         }
+        self.https()?;
         let authorities = self.authorities.as_deref().map(|pem| {
             Authorities::from_pem(pem.as_bytes())
                 .map_err(|error| input(format!("the authorities' certificates: {error}")))
@@ -188,12 +219,14 @@ async fn ask_for_all(
     tokens: &mut Vec<(Digest, Vec<u8>)>,
 ) -> Result<(), String> {
     let (url, authorities) = service.check().map_err(|error| error.to_string())?;
-    let http = reqwest::Client::builder()
+    let mut http = reqwest::Client::builder()
         .connect_timeout(CONNECT)
         // An address elsewhere is for the user to set.
-        .redirect(Policy::none())
-        .build()
-        .map_err(|error| why(&error))?;
+        .redirect(Policy::none());
+    if let Some(certificates) = service.https().map_err(|error| error.to_string())? {
+        http = http.tls_certs_only(certificates);
+    }
+    let http = http.build().map_err(|error| why(&error))?;
     for one in waiting {
         let token = ask(&http, &url, &one.digest, authorities.as_ref()).await?;
         tokens.push((one.statement, token));

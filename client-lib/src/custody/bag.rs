@@ -25,7 +25,7 @@ const TAGS: &str = "tagmanifest-sha256.txt";
 const DECLARATION: &str = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n";
 
 /// Files of one bundle: far more statements than any item has.
-const MAX_FILES: usize = 20_000;
+pub(super) const MAX_FILES: usize = 20_000;
 
 /// Bytes of a tag file.
 const MAX_TAGS: u64 = 16 << 20;

@@ -18,11 +18,13 @@
 //! and compared, so it cannot say anything else. A time stamp (RFC 3161) is worth what its authority
 //! is worth: with the certificates of authorities that the reader trusts, every stamp must lead to one
 //! of them; the bundle's own prove nothing by being there. Without the original, message and key are left out:
-//! the file cannot be read then, and its digest rests on the statements.
+//! the file cannot be read then, and its digest rests on the statements. Packed as one file, a bundle is a
+//! tar archive of that folder, and verified as that.
 
 mod bag;
 mod evidence;
 mod fault;
+mod packed;
 mod page;
 #[cfg(test)]
 mod tests;
@@ -32,5 +34,6 @@ mod verify;
 pub(crate) use bag::DATA;
 pub(crate) use evidence::{Carried, Evidence, Parts};
 pub use fault::Fault;
+pub(crate) use packed::pack;
 pub(crate) use verify::{ORIGINAL, finish, original_name};
 pub use verify::{Said, Verdict, is_bundle, verify};

@@ -8,7 +8,7 @@ use plenary_proto::ids::{DeviceId, Digest, ItemId, MemberId, NetworkId, UnixMill
 use super::{
     Fault, bag,
     evidence::{AUTHORITIES, Checked, Evidence, LEDGER, MANIFEST, MESSAGE, PROFILES, STATEMENTS},
-    page,
+    packed, page,
 };
 use crate::files::{Described, name, sample_name};
 
@@ -69,18 +69,35 @@ pub struct Said {
     pub id: Digest,
 }
 
-/// Whether a path looks like a bundle.
+/// Whether a path looks like a bundle: its folder, or that packed.
 pub fn is_bundle(path: &Path) -> bool {
-    path.join("bagit.txt").is_file()
+    path.join("bagit.txt").is_file() || packed::is_packed(path)
 }
 
 /// Checks a bundle, whole. `root1`: the hash that the network's Board published; without it, compare
 /// [`Verdict::root1`] by hand. `authorities`: whom the reader trusts to tell the time; every time
 /// stamp must lead to one of them then, and without them none is [`Stamp::backed`].
 ///
+/// A packed one is unpacked into a temporary folder, which is removed.
+///
 /// # Errors
 /// The first thing that is wrong.
 pub fn verify(
+    bundle: &Path,
+    root1: Option<&Digest>,
+    authorities: Option<&Authorities>,
+) -> Result<Verdict, Fault> {
+    if bundle.is_dir() {
+        return verify_folder(bundle, root1, authorities);
+    }
+    let place = tempfile::tempdir().map_err(Fault::at("a temporary folder"))?;
+    let folder = packed::unpack(bundle, place.path())?;
+    let verdict = verify_folder(&folder, root1, authorities)?;
+    packed::compare(&folder, bundle)?;
+    Ok(verdict)
+}
+
+fn verify_folder(
     folder: &Path,
     root1: Option<&Digest>,
     authorities: Option<&Authorities>,

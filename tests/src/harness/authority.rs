@@ -15,6 +15,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use rustls::{
+    ServerConfig, ServerConnection, StreamOwned,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
 use tempfile::TempDir;
 
 const CONFIG: &str = "\
@@ -29,11 +33,16 @@ ess_cert_id_alg = sha256
 [signer]
 basicConstraints = CA:FALSE
 extendedKeyUsage = critical, timeStamping
+[https]
+basicConstraints = CA:FALSE
+extendedKeyUsage = serverAuth
+subjectAltName = IP:127.0.0.1
 ";
 
 /// See the module.
 pub struct TimeAuthority {
     folder: TempDir,
+    https: bool,
     address: SocketAddr,
     broken: Arc<AtomicBool>,
     asked: Arc<AtomicU64>,
@@ -48,6 +57,18 @@ impl TimeAuthority {
     /// # Errors
     /// When `openssl` is there and does not do it.
     pub fn start() -> Result<Option<Self>> {
+        Self::listen(false)
+    }
+
+    /// The same behind TLS, by a certificate of [`TimeAuthority::certificate`] as well.
+    ///
+    /// # Errors
+    /// As [`TimeAuthority::start`].
+    pub fn start_https() -> Result<Option<Self>> {
+        Self::listen(true)
+    }
+
+    fn listen(https: bool) -> Result<Option<Self>> {
         if Command::new("openssl").arg("version").output().is_err() {
             eprintln!(
                 "NOT TESTED: there is no `openssl` on the path: install it to test time stamps"
@@ -73,6 +94,10 @@ impl TimeAuthority {
             "x509 -req -in signer.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
              -extfile tsa.cnf -extensions signer -out signer.pem",
         )?;
+        let tls = match https {
+            true => Some(tls(at)?),
+            false => None,
+        };
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let (broken, asked, stop) = <(Arc<AtomicBool>, Arc<AtomicU64>, Arc<AtomicBool>)>::default();
@@ -84,9 +109,18 @@ impl TimeAuthority {
                     return;
                 }
                 asked.fetch_add(1, Ordering::Relaxed);
-                let answered = stream
-                    .context("no connection")
-                    .and_then(|stream| answer(&place, &stream, broken.load(Ordering::Relaxed)));
+                let answered = stream.context("no connection").and_then(|stream| {
+                    let broken = broken.load(Ordering::Relaxed);
+                    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+                    match &tls {
+                        None => answer(&place, &mut { stream }, broken),
+                        Some(tls) => {
+                            let connection = ServerConnection::new(tls.clone())?;
+                            let mut stream = StreamOwned::new(connection, stream);
+                            answer(&place, &mut stream, broken)
+                        }
+                    }
+                });
                 if let Err(error) = answered {
                     eprintln!("the time-stamping service: {error:#}");
                 }
@@ -94,6 +128,7 @@ impl TimeAuthority {
         });
         Ok(Some(Self {
             folder,
+            https,
             address,
             broken,
             asked,
@@ -104,7 +139,8 @@ impl TimeAuthority {
 
     /// Where to ask.
     pub fn url(&self) -> String {
-        format!("http://{}/tsr", self.address)
+        let scheme = if self.https { "https" } else { "http" };
+        format!("{scheme}://{}/tsr", self.address)
     }
 
     /// The authority's certificate.
@@ -155,9 +191,31 @@ fn openssl(folder: &Path, arguments: &str) -> Result<()> {
     Ok(())
 }
 
-fn answer(folder: &Path, stream: &TcpStream, broken: bool) -> Result<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let mut reader = BufReader::new(stream);
+/// A certificate of the authority for this address, and its key.
+fn tls(folder: &Path) -> Result<Arc<ServerConfig>> {
+    openssl(
+        folder,
+        "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=Address \
+         -keyout https.key -out https.csr",
+    )?;
+    openssl(
+        folder,
+        "x509 -req -in https.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
+         -extfile tsa.cnf -extensions https -out https.pem",
+    )?;
+    let chain = CertificateDer::pem_file_iter(folder.join("https.pem"))?;
+    let chain = chain.collect::<Result<Vec<_>, _>>()?;
+    let key = PrivateKeyDer::from_pem_file(folder.join("https.key"))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    Ok(Arc::new(config))
+}
+
+fn answer(folder: &Path, stream: &mut (impl Read + Write), broken: bool) -> Result<()> {
+    let mut reader = BufReader::new(&mut *stream);
     let (mut length, mut query) = (0, false);
     loop {
         let mut line = String::new();
@@ -192,6 +250,6 @@ fn answer(folder: &Path, stream: &TcpStream, broken: bool) -> Result<()> {
          Content-Length: {}\r\nConnection: close\r\n\r\n",
         reply.len()
     );
-    { stream }.write_all(&[head.as_bytes(), &reply].concat())?;
-    Ok(())
+    stream.write_all(&[head.as_bytes(), &reply].concat())?;
+    Ok(stream.flush()?)
 }

@@ -40,6 +40,7 @@ Examples:
   plenary verify proof-1f3a9c20.plenary --root1 HASH
   plenary --profile alice verify proof-1f3a9c20.plenary
   plenary verify evidence-42 --root1 HASH     (a bundle of `plenary custody export`)
+  plenary verify evidence-42.tar --root1 HASH (the same as one file; unpacked in $TMPDIR)
 
 Needs no network and, with --root1, no profile: whoever holds the file and the hash of the network's
 ROOT 1 (`plenary status` shows it to members) can check it. Of a bundle everything is checked, the
@@ -48,7 +49,7 @@ A bundle may hold the authorities that its exporter trusts to tell the time, dat
 compare it with what the authority publishes before you name it with --tsa-ca.
 Ends with 7 and the first thing that is wrong.")]
 pub(crate) struct VerifyArgs {
-    /// The proof file, or the bundle's folder.
+    /// The proof file, or the bundle: its folder, or the tar archive of it.
     pub(crate) file: PathBuf,
     /// The hash of the network's ROOT 1, from somebody you trust; left out: for a proof
     /// the profile's.

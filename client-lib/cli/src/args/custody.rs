@@ -93,6 +93,7 @@ pub(crate) enum CustodyCommand {
 const STAMPS_EXAMPLES: &str = "\
 Examples:
   plenary custody time-stamps --service http://tsa.example/tsr --ca authority.pem
+  plenary custody time-stamps --service https://tsa.internal/tsr --ca authority.pem --https-ca ca.pem
   plenary custody time-stamps
   plenary custody time-stamps --off
   plenary verify evidence-42 --root1 HASH --tsa-ca authority.pem
@@ -110,6 +111,10 @@ pub(crate) struct TimeStampsArgs {
     /// Certificates (PEM) of the authorities that vouch for it.
     #[arg(long, value_name = "FILE", requires = "service")]
     pub(crate) ca: Option<PathBuf>,
+    /// Certificates (PEM) of the authority that the https:// address must lead to, in place of this
+    /// system's: for a service within an organisation.
+    #[arg(long, value_name = "FILE", requires = "service")]
+    pub(crate) https_ca: Option<PathBuf>,
     /// Ask none any more.
     #[arg(long, conflicts_with = "service")]
     pub(crate) off: bool,
@@ -121,6 +126,8 @@ Examples:
   plenary custody export encryption 42 --out evidence-42 --original image.dd
   plenary custody export encryption 42 --out record-42 --no-original
   plenary verify evidence-42 --root1 HASH
+  plenary custody export encryption 42 --tar --out evidence-42.tar    (one file, to be mailed)
+  plenary verify evidence-42.tar --root1 HASH
 
 A folder in the BagIt layout (RFC 8493). With the original, the item's key is in it: so whoever checks
 it can seal the file again and compare with what the server countersigned. Without the original the
@@ -134,9 +141,12 @@ scanner may take it away, and the bundle is whole no more. Pack such a bundle be
 pub(crate) struct CustodyExportArgs {
     #[command(flatten)]
     pub(crate) item: ItemArgs,
-    /// The folder to write; must not exist.
+    /// The folder to write, with --tar the file; must not exist.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: PathBuf,
+    /// One file: the folder as a tar archive, which `verify` reads as it is.
+    #[arg(long)]
+    pub(crate) tar: bool,
     /// Take the original from this file; its SHA-256 must be the item's. Otherwise it is fetched.
     #[arg(long, value_name = "FILE", conflicts_with = "no_original")]
     pub(crate) original: Option<PathBuf>,

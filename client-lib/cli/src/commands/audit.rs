@@ -219,8 +219,8 @@ fn compared(
 }
 
 pub(super) async fn verify(context: &Context, args: VerifyArgs) -> Result<(), Failure> {
-    // A bundle is a folder; whatever else it may be, it is no file.
-    if args.file.is_dir() {
+    // A folder is a bundle, or nothing.
+    if args.file.is_dir() || plenary_client::custody::is_bundle(&args.file) {
         return super::custody::verify(context, &args).await;
     }
     let bytes = paths::read_bytes(&args.file, MOST)?;

@@ -126,9 +126,14 @@ async fn export(context: &Context, args: CustodyExportArgs) -> Result<(), Failur
         (None, true) => Original::LeftOut,
         (None, false) => Original::Fetched,
     };
-    let transfer = session
-        .client
-        .export_custody(&message, &args.out, original)?;
+    let transfer = match args.tar {
+        true => session
+            .client
+            .export_custody_packed(&message, &args.out, original)?,
+        false => session
+            .client
+            .export_custody(&message, &args.out, original)?,
+    };
     let name = args.out.display().to_string();
     let folder = super::files::watch(context, &name, transfer).await?;
     let root1 = session.client.status().await?.root1.to_string();

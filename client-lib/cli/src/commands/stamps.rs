@@ -26,6 +26,9 @@ pub(super) async fn run(context: &Context, args: TimeStampsArgs) -> Result<(), F
         if let Some(path) = args.ca {
             service = service.authorities(read(&path)?);
         }
+        if let Some(path) = args.https_ca {
+            service = service.https_authorities(read(&path)?);
+        }
         session.client.set_time_stamping(Some(service)).await?;
     } else if args.off {
         session.client.set_time_stamping(None).await?;

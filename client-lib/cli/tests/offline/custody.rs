@@ -68,6 +68,29 @@ fn a_bundle_holds_without_a_profile() {
 }
 
 #[test]
+fn a_bundle_packed_by_another_program_is_told_so() {
+    let desk = desk();
+    let tar = |arguments: &[&str]| {
+        let ran = std::process::Command::new("tar")
+            .current_dir(desk.path("."))
+            .args(arguments)
+            .status();
+        ran.is_ok_and(|status| status.success())
+    };
+    if !tar(&["--format=ustar", "-cf", "evidence.tar", "evidence"]) {
+        eprintln!("NOT TESTED: there is no `tar` on the path");
+        return;
+    }
+    desk.bare(&format!("verify evidence.tar --root1 {ROOT1}"), "")
+        .fails(7, "packed by another program");
+    desk.bare(
+        &format!("verify evidence.tar --root1 {}", "00".repeat(32)),
+        "",
+    )
+    .fails(7, "data/ledger.cbor");
+}
+
+#[test]
 fn what_is_wrong_is_named_and_ends_with_7() {
     let desk = desk();
     let zeros = "00".repeat(32);

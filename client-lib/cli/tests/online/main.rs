@@ -3,6 +3,8 @@
 //! No test harness of its own: run with `serve` first, this program is the server.
 #![cfg(unix)]
 
+mod files;
+
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -52,6 +54,13 @@ fn main() -> ExitCode {
         "an_owner_and_the_board_put_members_out_of_a_channel",
         || wait(an_owner_and_the_board_put_members_out_of_a_channel()),
     );
+    run(
+        "a_file_is_shown_fetched_stamped_and_its_bundle_mailed",
+        || wait(files::a_file_is_shown_fetched_stamped_and_its_bundle_mailed()),
+    );
+    run("what_came_down_a_pipe_is_not_lost_with_its_process", || {
+        wait(files::what_came_down_a_pipe_is_not_lost_with_its_process())
+    });
     match failed {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,

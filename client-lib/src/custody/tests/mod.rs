@@ -2,6 +2,7 @@
 
 mod attacks;
 mod fixture;
+mod packed;
 
 use std::fs;
 

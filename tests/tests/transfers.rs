@@ -20,6 +20,7 @@ use anyhow::{Context, Result, bail, ensure};
 use common::{PROGRAM, Room};
 use plenary_client::ids::Seq;
 use plenary_tests::harness::{Carrier, Line, Peak, Said, Server, sha256_of};
+use serde_json::json;
 
 const MIB: u64 = 1 << 20;
 /// A window of eight chunks, and one that was on its way to the disk.
@@ -188,15 +189,25 @@ impl World {
 }
 
 fn show(way: &str, size: u64, told: &Told) {
+    let each = told.resent as f64 / MIB as f64 / told.cuts.max(1) as f64;
     println!(
-        "{way}: {} MiB, {} cuts, {:.1} s, resent {:.2} MiB a cut, first byte after a restart of \
-         the client within {:.2} s",
-        size / MIB,
-        told.cuts,
-        told.seconds,
-        told.resent as f64 / MIB as f64 / told.cuts.max(1) as f64,
-        told.restart.as_secs_f64(),
+        "{}",
+        json!({
+            "trial": "cuts",
+            "way": way,
+            "mib": size / MIB,
+            "cuts": told.cuts,
+            "seconds": round(told.seconds),
+            "resent_mib_a_cut": round(each),
+            // From the start of a killed client's next process: the profile's key is derived, too.
+            "first_byte_seconds_at_most": round(told.restart.as_secs_f64()),
+        })
     );
+}
+
+/// To hundredths.
+fn round(number: f64) -> f64 {
+    (number * 100.0).round() / 100.0
 }
 
 async fn cuts(size: u64, cuts: u64, rate: u64) -> Result<()> {
@@ -286,9 +297,14 @@ async fn memory(sizes: &[u64]) -> Result<()> {
             let (idle, most) = peak.end()?;
             let server = most.saturating_sub(idle);
             println!(
-                "{way} {size} MiB: client {:.1} MiB, server {:.1} MiB above idle",
-                client as f64 / MIB as f64,
-                server as f64 / MIB as f64
+                "{}",
+                json!({
+                    "trial": "memory",
+                    "way": way,
+                    "mib": size,
+                    "client_mib_above_idle": round(client as f64 / MIB as f64),
+                    "server_mib_above_idle": round(server as f64 / MIB as f64),
+                })
             );
             ensure!(client <= CLIENT_MEMORY, "client: {client} bytes");
             ensure!(server <= SERVER_MEMORY, "server: {server} bytes");

@@ -306,7 +306,7 @@ impl Connection {
     }
 
     /// By when a write that begins now must be through: a peer that takes nothing is as good as gone.
-    fn write_by(&self) -> impl FnOnce() -> Instant + use<S> {
+    fn write_by(&self) -> impl FnOnce() -> Instant + use<> {
         let settle_by = self.slot.as_ref().map(|_| self.pace.settle_by);
         let gone_after = self.pace.gone_after;
         move || settle_by.unwrap_or_else(|| Instant::now() + gone_after)

@@ -1,7 +1,13 @@
 //! One connection of the generator, to our server or to the bare one: the same TLS, the same socket,
 //! the same loop. Only what is said differs.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
@@ -57,7 +63,6 @@ pub enum Who<'a> {
 pub struct Line {
     pub sink: SplitSink<Socket, Message>,
     pub stream: Heard,
-    next: u64,
 }
 
 /// What comes in on a connection.
@@ -123,7 +128,6 @@ impl Target {
                 bare: matches!(who, Who::Anybody),
                 assembler: Assembler::default(),
             },
-            next: 1,
         })
     }
 }
@@ -182,10 +186,11 @@ async fn binary(socket: &mut Socket) -> Result<Bytes> {
 }
 
 impl Line {
-    /// A number for the next request.
+    /// A number for the next request. No other line has it: a device's message of a number that it
+    /// said before, on whatever line, is a repeat.
     pub fn number(&mut self) -> u64 {
-        self.next += 1;
-        self.next
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        NEXT.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Asks ours, and waits for the answer; what comes between is dropped.

@@ -47,9 +47,7 @@ impl Temporary {
 
     /// What a kill at this moment would leave.
     fn killed(&self) -> tempfile::TempDir {
-        let copy = tempfile::tempdir().unwrap();
-        copy_dir(&self.dir.path().join("store"), copy.path());
-        copy
+        copy_in_use(&self.dir.path().join("store"))
     }
 }
 
@@ -78,14 +76,49 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn copy_dir(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
+    try_copy_dir(from, to).unwrap();
+}
+
+fn try_copy_dir(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
         let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_dir(&entry.path(), &to);
+        if entry.file_type()?.is_dir() {
+            try_copy_dir(&entry.path(), &to)?;
         } else {
-            fs::copy(entry.path(), to).unwrap();
+            fs::copy(entry.path(), to)?;
+        }
+    }
+    Ok(())
+}
+
+/// What is in a folder, by name.
+fn names(folder: &Path, into: &mut Vec<std::path::PathBuf>) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        into.push(entry.path());
+        if entry.file_type()?.is_dir() {
+            names(&entry.path(), into)?;
+        }
+    }
+    into.sort();
+    Ok(())
+}
+
+/// A copy of a folder in use. A checkpoint in between would mix two moments, which no kill does: then
+/// it is copied again.
+fn copy_in_use(from: &Path) -> tempfile::TempDir {
+    loop {
+        let to = tempfile::tempdir().unwrap();
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        let copied = names(from, &mut before)
+            .and_then(|()| try_copy_dir(from, to.path()))
+            .and_then(|()| names(from, &mut after));
+        match copied {
+            Ok(()) if before == after => return to,
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{error}"),
+            _ => {}
         }
     }
 }

@@ -53,8 +53,7 @@ fn a_start_with_a_million_records_takes_two_seconds() {
         });
     });
     // What a kill leaves, and what a power loss: then every record is read.
-    let killed = tempfile::tempdir().unwrap();
-    copy_dir(dir.path(), killed.path());
+    let killed = super::copy_in_use(dir.path());
     drop(runtime);
     let closed = timed(|| drop(store));
     let start = |folder: &std::path::Path| {

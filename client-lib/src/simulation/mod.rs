@@ -25,6 +25,7 @@
 mod board;
 mod dice;
 mod keys;
+mod large;
 mod line;
 mod linking;
 mod log;
@@ -37,6 +38,7 @@ mod world;
 pub use crate::store::Loss;
 pub use dice::Dice;
 pub use keys::MemberKeys;
+pub use large::{Large, Seat};
 pub use log::{Logged, Shown};
 pub use rekey::{Rekey, Rekeyed, Spent};
 pub use wire::{Passing, Wire};

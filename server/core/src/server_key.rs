@@ -28,7 +28,7 @@ pub enum ReplaceError {
     Ledger(#[from] LedgerError),
     /// Something else than one SERVER statement for this key.
     #[error(
-        "it is no statement that names {own} as the server's key: have the Board sign one (`plenary board request server --key {own}`)"
+        "it is no statement that names {own} as the server's key: have the Board sign one (`plenary board request server {own}`)"
     )]
     OtherStatement {
         /// The key that is to be named.

@@ -113,10 +113,10 @@ pub(crate) enum Command {
 const REPLACING: &str = "\
 Replacing the key, because somebody may have it or because it is lost:
   plenary-server key next                                    (makes one, prints its public half)
-  plenary board request server --key HEX --out server.json   (the Board's people sign that file)
-  plenary-server key replace server.json SIGNATURE...        (while no server runs)
-then start the server. Members meet the new key with the Board's word for it and do nothing; files that
-the old key countersigned stay verified by it. Make a backup afterwards: older ones hold the old key.";
+  plenary board request server KEY --out server.request      (the Board's people sign that file)
+  plenary-server key replace server.request SIGNATURE...     (while no server runs)
+then start the server. Members meet the new key with the Board's word for it and do nothing. What the
+old key countersigned stays verified by it. Make a backup afterwards: older ones hold the old key.";
 
 /// What is done with the server's identity key.
 #[derive(Debug, Subcommand)]

@@ -87,7 +87,7 @@ fn next(keys: &Keys, json: bool) -> anyhow::Result<()> {
     let key = keys.make_next()?.to_string();
     print(json, &Next { key }, |made| {
         format!(
-            "next key  {}\nHave the Board name it: plenary board request server --key {} --out server.json",
+            "next key  {}\nHave the Board name it: plenary board request server {} --out server.request",
             made.key, made.key
         )
     });

@@ -15,28 +15,25 @@ use std::{
 };
 
 use plenary_proto::ids::ItemId;
-use ring::aead::{Aad, LessSafeKey, Nonce};
 use zeroize::Zeroizing;
 
 use super::{
     ItemError, ItemKey,
     error::io,
     incoming::{private, remove},
-    key::random,
     layout::TAG,
+    record::{JournalSeal, NONCE},
     running::Running,
 };
 
-const NONCE: usize = 12;
 const PLAIN: usize = 4 + Running::SAVED;
-/// Tells these from the records of a sender's journal, which have the same key.
+/// Tells these from the records of journals, which have the same key.
 const CONTEXT: &[u8] = b"plenary receiving checkpoint v1\0";
 
 /// Where the checkpoint of a file being received is, and its key.
 pub(super) struct Checkpoint {
     path: PathBuf,
-    seal: LessSafeKey,
-    about: Vec<u8>,
+    seal: JournalSeal,
 }
 
 impl Checkpoint {
@@ -46,26 +43,16 @@ impl Checkpoint {
         name.push(".state");
         Ok(Self {
             path: name.into(),
-            seal: key.journal_seal(item)?,
-            about: [CONTEXT, item.as_bytes()].concat(),
+            seal: JournalSeal::of(CONTEXT, item, key)?,
         })
     }
 
     /// So many chunks are verified and on disk, and this is their digest so far.
     pub(super) fn write(&self, chunks: u32, running: &Running) -> Result<(), ItemError> {
-        let nonce: [u8; NONCE] = random()?;
         let mut plain = Zeroizing::new([0; PLAIN]);
         plain[..4].copy_from_slice(&chunks.to_be_bytes());
         plain[4..].copy_from_slice(&*running.save());
-        let tag = self
-            .seal
-            .seal_in_place_separate_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(&self.about),
-                &mut *plain,
-            )
-            .map_err(|_| ItemError::Journal)?;
-        let bytes = [&nonce, &*plain as &[u8], tag.as_ref()].concat();
+        let bytes = self.seal.seal(&mut *plain)?;
         let new = self.path.with_extension("state-new");
         let doing = "writing the state of the received file";
         private(OpenOptions::new().write(true).create(true).truncate(true))
@@ -81,12 +68,7 @@ impl Checkpoint {
         if bytes.len() != NONCE + PLAIN + TAG {
             return None;
         }
-        let (nonce, sealed) = bytes.split_at_mut(NONCE);
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let plain = self
-            .seal
-            .open_in_place(nonce, Aad::from(&self.about), sealed)
-            .ok()?;
+        let plain = self.seal.open(&mut bytes).ok()?;
         let (chunks, state) = plain.split_first_chunk()?;
         let state = Zeroizing::new(<[u8; Running::SAVED]>::try_from(state as &[u8]).ok()?);
         let running = Running::restore(&state).ok()?;

@@ -15,7 +15,8 @@ use zeroize::Zeroizing;
 
 use super::{ItemError, ItemKey, key::random, layout::TAG, running::Running};
 
-const NONCE: usize = 12;
+/// Bytes of a nonce.
+pub(super) const NONCE: usize = 12;
 const PLAIN: usize = 4 + 32 + Running::SAVED;
 
 /// Bytes of a record.
@@ -36,11 +37,49 @@ pub(super) enum Way {
     Receiving,
 }
 
-/// Writes and reads the records of one journal.
-pub(super) struct Records {
-    seal: LessSafeKey,
+/// Seals and opens what one journal or checkpoint of an item keeps: nonce, ciphertext, tag.
+pub(super) struct JournalSeal {
+    key: LessSafeKey,
     about: Vec<u8>,
 }
+
+impl JournalSeal {
+    /// `context` tells one kind from another: they have the same key.
+    pub(super) fn of(context: &[u8], item: ItemId, key: &ItemKey) -> Result<Self, ItemError> {
+        Ok(Self {
+            key: key.journal_seal(item)?,
+            about: [context, item.as_bytes()].concat(),
+        })
+    }
+
+    /// Leaves ciphertext in `plain`.
+    pub(super) fn seal(&self, plain: &mut [u8]) -> Result<Vec<u8>, ItemError> {
+        let nonce: [u8; NONCE] = random()?;
+        let tag = self
+            .key
+            .seal_in_place_separate_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(&self.about),
+                plain,
+            )
+            .map_err(|_| ItemError::Journal)?;
+        Ok([&nonce, &*plain, tag.as_ref()].concat())
+    }
+
+    /// What was sealed, if it was so by this key and of this kind.
+    pub(super) fn open<'a>(&self, sealed: &'a mut [u8]) -> Result<&'a mut [u8], ItemError> {
+        let (nonce, sealed) = sealed
+            .split_at_mut_checked(NONCE)
+            .ok_or(ItemError::Journal)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| ItemError::Journal)?;
+        self.key
+            .open_in_place(nonce, Aad::from(&self.about), sealed)
+            .map_err(|_| ItemError::Journal)
+    }
+}
+
+/// Writes and reads the records of one journal.
+pub(super) struct Records(JournalSeal);
 
 impl Records {
     pub(super) fn of(way: Way, item: ItemId, key: &ItemKey) -> Result<Self, ItemError> {
@@ -48,37 +87,20 @@ impl Records {
             Way::Sending => b"plenary sending record v1\0",
             Way::Receiving => b"plenary receiving record v1\0",
         };
-        Ok(Self {
-            seal: key.journal_seal(item)?,
-            about: [context, item.as_bytes()].concat(),
-        })
+        JournalSeal::of(context, item, key).map(Self)
     }
 
     pub(super) fn write(&self, record: &Record) -> Result<Vec<u8>, ItemError> {
-        let nonce: [u8; NONCE] = random()?;
         let mut plain = Zeroizing::new([0; PLAIN]);
         plain[..4].copy_from_slice(&record.index.to_be_bytes());
         plain[4..36].copy_from_slice(record.sealed.as_bytes());
         plain[36..].copy_from_slice(&*record.running);
-        let tag = self
-            .seal
-            .seal_in_place_separate_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(&self.about),
-                &mut *plain,
-            )
-            .map_err(|_| ItemError::Journal)?;
-        Ok([&nonce, &*plain as &[u8], tag.as_ref()].concat())
+        self.0.seal(&mut *plain)
     }
 
     /// A record, if it is one of this journal.
     pub(super) fn read(&self, record: &mut [u8; RECORD]) -> Result<Record, ItemError> {
-        let (nonce, sealed) = record.split_at_mut(NONCE);
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| ItemError::Journal)?;
-        let plain = self
-            .seal
-            .open_in_place(nonce, Aad::from(&self.about), sealed)
-            .map_err(|_| ItemError::Journal)?;
+        let plain = self.0.open(record)?;
         let mut read = Record {
             index: 0,
             sealed: Digest([0; 32]),

@@ -117,6 +117,24 @@ fn start(load: crate::admin::Loader) -> anyhow::Result<()> {
         }))
 }
 
+/// For commands on a data folder.
+fn there_is_data(config: &Config) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        config.data.is_dir(),
+        "{} is no data folder: give --config or --data as the server has them",
+        config.data.display()
+    );
+    Ok(())
+}
+
+/// For commands on a store, which has work of its own beside them.
+fn one_worker() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+}
+
 /// Prints for people, or one JSON object.
 fn print<T: serde::Serialize>(json: bool, value: &T, words: impl FnOnce(&T) -> String) {
     let text = match json {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::runtime::Runtime;
 
 use super::arguments::{BackupArgs, BackupKeyArgs, RestoreArgs, VerifyArgs};
-use super::print;
+use super::{one_worker, print, there_is_data};
 use crate::admin::{Remote, size, socket_path};
 use crate::backup::{self, BackupKey, Checked, Local, Made, Plan, Restored, Source};
 use crate::clock::now;
@@ -94,20 +94,13 @@ pub fn make(config: &Config, args: &BackupArgs) -> anyhow::Result<()> {
 
 /// The data folder, if no server has it.
 fn open_unused(config: &Config) -> anyhow::Result<Option<(Folder, Runtime, Local)>> {
-    anyhow::ensure!(
-        config.data.is_dir(),
-        "{} is no data folder: give --config or --data as the server has them",
-        config.data.display()
-    );
+    there_is_data(config)?;
     let folder = match Folder::open(&config.data, now()) {
         Ok(folder) => folder,
         Err(FolderError::Locked(_)) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()?;
+    let runtime = one_worker()?;
     let inside = runtime.enter();
     let store = EmbeddedStore::open(&store_path(&folder)?, StoreOptions::default())?;
     let items = match ObjectBlobs::open(&config.items.s3)? {
@@ -132,16 +125,9 @@ struct Rebuilt {
 
 /// `rebuild`
 pub fn rebuild(config: &Config, json: bool) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        config.data.is_dir(),
-        "{} is no data folder: give --config or --data as the server has them",
-        config.data.display()
-    );
+    there_is_data(config)?;
     let folder = Folder::open(&config.data, now())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()?;
+    let runtime = one_worker()?;
     let (before_bytes, after_bytes) = {
         let _inside = runtime.enter();
         rebuild_store(&folder)?
@@ -182,10 +168,7 @@ pub fn verify(args: &VerifyArgs) -> anyhow::Result<()> {
 /// `restore`
 pub fn restore(config: &Config, args: &RestoreArgs) -> anyhow::Result<()> {
     let key = backup::read_secret(&args.key)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()?;
+    let runtime = one_worker()?;
     let restored = {
         let _inside = runtime.enter();
         backup::restore(

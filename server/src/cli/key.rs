@@ -10,7 +10,7 @@ use plenary_proto::ids::PublicKey;
 use serde::Serialize;
 
 use super::arguments::KeyCommand;
-use super::print;
+use super::{one_worker, print, there_is_data};
 use crate::config::Config;
 use crate::folder::{FolderError, Keys};
 use crate::store::{EmbeddedStore, StoreOptions};
@@ -36,11 +36,7 @@ struct Replaced {
 
 /// `key`
 pub fn run(config: &Config, command: &KeyCommand) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        config.data.is_dir(),
-        "{} is no data folder: give --config or --data as the server has them",
-        config.data.display()
-    );
+    there_is_data(config)?;
     let keys = Keys::of(&config.data)?;
     match command {
         KeyCommand::Show { json } => show(config, &keys, *json),
@@ -152,10 +148,7 @@ fn with_store<T>(
         "{} is missing: restore the newest backup into a new folder first",
         path.display()
     );
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()?;
+    let runtime = one_worker()?;
     let inside = runtime.enter();
     let store = EmbeddedStore::open(&path, StoreOptions::default())?;
     drop(inside);

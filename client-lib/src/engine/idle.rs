@@ -53,12 +53,9 @@ impl Engine {
 
     /// Once a day: changes this device's leaf, or takes the silent out. Whether anything was done.
     pub(super) fn idle_step(&mut self, now: UnixMillis, id: ChannelId) -> Result<bool, Error> {
-        let (Some(channel), Some(silence)) = (self.channels.get(&id), self.silence()) else {
+        let Some(channel) = self.channels.get(&id).filter(|one| one.idle_at <= now) else {
             return Ok(false);
         };
-        if channel.idle_at > now {
-            return Ok(false);
-        }
         let first = channel.idle_at == UnixMillis(0);
         let wait = match first {
             true => OTHERS_MS + self.jitter(OTHERS_MS)?,
@@ -69,6 +66,9 @@ impl Engine {
         }
         // A clock that is ahead, here or there, takes nobody out.
         let now_by_both = self.clocks.earlier(now);
+        let Some(silence) = self.silence() else {
+            return Ok(false);
+        };
         let own = now_by_both
             .0
             .saturating_sub(self.heard_at(id, self.device())?.0);

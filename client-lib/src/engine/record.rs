@@ -110,12 +110,7 @@ impl Engine {
         record: &Record,
         step: &mut Step,
     ) -> Result<(), Stop> {
-        let (ledger, seen) = self
-            .store
-            .sender(row.id, record.device)?
-            .unwrap_or_default();
-        self.store
-            .put_sender(row.id, record.device, (ledger, seen), record.time)?;
+        self.store.put_heard(row.id, record.device, record.time)?;
         if let Some(pending) = self
             .store
             .pending(row.id)?

@@ -139,6 +139,22 @@ impl Store {
         Ok(())
     }
 
+    /// The server took a record of this device itself, whose knowledge is not to be judged.
+    pub(crate) fn put_heard(
+        &self,
+        channel: ChannelId,
+        own: DeviceId,
+        time: UnixMillis,
+    ) -> Result<(), Error> {
+        self.lock()
+            .prepare_cached(
+                "INSERT INTO sender VALUES(?1, ?2, 0, 0, ?3) ON CONFLICT(channel, device)
+                 DO UPDATE SET heard = max(heard, ?3)",
+            )?
+            .execute(params![channel.0, own.0, time.0 as i64])?;
+        Ok(())
+    }
+
     /// When a device said something in a channel last, or entered it; zero if neither is known.
     pub(crate) fn last_heard(
         &self,

@@ -36,6 +36,15 @@ pub enum ReplaceError {
     },
 }
 
+impl From<AppendError> for ReplaceError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Store(error) => Self::Store(error),
+            AppendError::Ledger(error) => Self::Ledger(error),
+        }
+    }
+}
+
 /// What a store's ledger says of the server's key.
 ///
 /// # Errors
@@ -60,13 +69,7 @@ pub async fn replace(
     ledger.catch_up(store).await?;
     match ledger.check(signed) {
         Ok(statement) if matches!(&statement.body, Body::Server(server) if server.key == own) => {
-            ledger
-                .append(store, signed)
-                .await
-                .map_err(|error| match error {
-                    AppendError::Store(error) => ReplaceError::Store(error),
-                    AppendError::Ledger(error) => ReplaceError::Ledger(error),
-                })?;
+            ledger.append(store, signed).await?;
         }
         Err(LedgerError::Known { .. })
             if ledger.read(Ledger::server_key).flatten() == Some(own) => {}

@@ -10,18 +10,13 @@ use std::{
 use bytes::Bytes;
 use plenary_certs::{
     handshake::{Opener, Transcript},
-    ledger::{
-        Admit, Body, Capacity, ChannelBody, DeviceBody, EntryRule, Ledger, Person, Policy,
-        Recovery, Root, Server, SignedStatement, Statement, Thresholds, Voucher, found,
-        sign_as_board,
-    },
+    ledger::Ledger,
     mls::{
         auth_data::AuthData,
         context::{ChannelContext, Rule},
         judge::{Basis, LedgerHandle},
     },
     profile::sealing_keypair,
-    signing::SigningKey,
 };
 use plenary_core::{
     config::Config,
@@ -33,25 +28,25 @@ use plenary_core::{
 };
 use plenary_proto::{
     codec::{Assembler, decode_server, encode_client},
-    ids::{
-        ChannelHead, ChannelId, ClientId, DeviceId, Digest, Epoch, MemberId, NetworkId, RequestId,
-        UnixMillis,
-    },
-    label::Label,
+    ids::{ChannelHead, ChannelId, ClientId, Digest, Epoch, InvitationId, RequestId, UnixMillis},
     reply::{Hello, Reply, ServerFrame},
-    request::{Append, Auth, ClientFrame, CommitExtras, Purpose, Request},
+    request::{Append, Auth, ClientFrame, CommitExtras, Knock, Purpose, Request},
 };
 
-use super::{Dice, block, line::cut, passphrase, queues::Queues};
+use super::{
+    Dice, block,
+    crowd::{NETWORK, NOW, founding, identity, sign},
+    line::cut,
+    passphrase,
+    queues::Queues,
+};
 use crate::{
     content::{Draft, Salt},
     engine::{Engine, Output, mls::Mls},
     store::{Store, identity::Identity},
 };
 
-const NETWORK: NetworkId = NetworkId([7; 16]);
 const CHANNEL: ChannelId = ChannelId([201; 16]);
-const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 const EXPORTER: [u8; 32] = [5; 32];
 /// Turns of a quarter of a second of the world's time in which something is expected to happen.
 const TURNS: usize = 400;
@@ -109,8 +104,13 @@ impl Large {
             config,
         }))
         .unwrap();
-        let identities: Vec<_> = (0..devices).map(|index| identity(&dice, index)).collect();
-        let (root1, statements) = founding(&board, &server, &identities);
+        let identities: Vec<_> = (0..devices)
+            .map(|index| {
+                let keys = sealing_keypair().unwrap();
+                identity(&dice, index, (keys.secret(), keys.public()))
+            })
+            .collect();
+        let (root1, statements) = founding(&board, Some(&server), &identities, &[CHANNEL]);
         let statements: Vec<_> = statements.iter().map(|one| sign(&board, one)).collect();
         let mut ledger = Ledger::new(NETWORK, root1);
         for one in &statements {
@@ -321,23 +321,47 @@ impl Large {
     }
 
     fn line(&mut self, identity: &Identity, purpose: Purpose) -> Wire {
+        let key = identity.authentication_key().unwrap();
+        let device = identity.device();
+        let opener = Opener::Device(device, purpose);
+        self.opened(opener, |nonce, transcript| {
+            ClientFrame::Auth(Auth {
+                device,
+                purpose,
+                nonce,
+                signature: transcript.sign_auth(key.pair()),
+            })
+        })
+    }
+
+    fn knock(&mut self, invitation: InvitationId, verifier: &Digest) -> Wire {
+        self.opened(Opener::Guest(invitation), |nonce, transcript| {
+            ClientFrame::Knock(Knock {
+                invitation,
+                nonce,
+                mac: transcript.knock_mac(verifier),
+            })
+        })
+    }
+
+    /// From HELLO to OK.
+    fn opened(
+        &mut self,
+        opener: Opener,
+        prove: impl FnOnce(Digest, &Transcript) -> ClientFrame,
+    ) -> Wire {
         let id = ConnectionId(self.next_line);
         self.next_line += 1;
         let (nonce, now) = (Digest(self.dice.bytes()), self.now);
         let (session, frames) = Session::open(self.network.clone(), id, EXPORTER, nonce, now);
-        let opener = Opener::Device(identity.device(), purpose);
-        let key = identity.authentication_key().unwrap();
-        let transcript = Transcript::new(&frames[0], &EXPORTER, opener, &nonce);
-        let auth = ClientFrame::Auth(Auth {
-            device: identity.device(),
-            purpose,
+        let proof = prove(
             nonce,
-            signature: transcript.sign_auth(key.pair()),
-        });
+            &Transcript::new(&frames[0], &EXPORTER, opener, &nonce),
+        );
         let ServerFrame::Hello(hello) = decode_server(frames[0].clone()).unwrap() else {
             panic!("no HELLO");
         };
-        let (session, frames) = block(session.receive(encode_client(auth), now));
+        let (session, frames) = block(session.receive(encode_client(proof), now));
         let ServerFrame::Ok(ok) = decode_server(frames[0].clone()).unwrap() else {
             panic!("not authenticated");
         };
@@ -354,7 +378,7 @@ impl Large {
     /// The founder's first request.
     fn found(&mut self) {
         let verifier = Digest([8; 32]);
-        let invitation = plenary_proto::ids::InvitationId([9; 16]);
+        let invitation = InvitationId([9; 16]);
         block(self.network.let_found(invitation, verifier)).unwrap();
         for page in self.statements.clone().chunks(1_000) {
             let request = Request::LedgerSubmit(page.to_vec());
@@ -365,32 +389,6 @@ impl Large {
                 self.line(&identity, Purpose::Bulk).ask(self.now, request)
             };
             assert!(matches!(answer, Reply::LedgerHead(_)), "{answer:?}");
-        }
-    }
-
-    fn knock(&mut self, invitation: plenary_proto::ids::InvitationId, verifier: &Digest) -> Wire {
-        let id = ConnectionId(self.next_line);
-        self.next_line += 1;
-        let (nonce, now) = (Digest(self.dice.bytes()), self.now);
-        let (session, frames) = Session::open(self.network.clone(), id, EXPORTER, nonce, now);
-        let opener = Opener::Guest(invitation);
-        let transcript = Transcript::new(&frames[0], &EXPORTER, opener, &nonce);
-        let knock = ClientFrame::Knock(plenary_proto::request::Knock {
-            invitation,
-            nonce,
-            mac: transcript.knock_mac(verifier),
-        });
-        let ServerFrame::Hello(hello) = decode_server(frames[0].clone()).unwrap() else {
-            panic!("no HELLO");
-        };
-        let (session, _) = block(session.receive(encode_client(knock), now));
-        Wire {
-            id,
-            limit: session.message_limit(),
-            session: Some(session),
-            assembler: Assembler::default(),
-            hello,
-            key_packages: 0,
         }
     }
 }
@@ -445,84 +443,6 @@ impl Seat {
             _ => {}
         }
     }
-}
-
-fn member(index: usize) -> MemberId {
-    MemberId((1 + index as u128).to_be_bytes())
-}
-
-fn identity(dice: &Dice, index: usize) -> Identity {
-    let sealing = sealing_keypair().unwrap();
-    Identity {
-        address: "localhost:1".to_owned(),
-        ca_pin: [0; 32],
-        network: NETWORK.0,
-        root1: [0; 32],
-        member: member(index).0,
-        device: DeviceId((0x1_0000 + index as u128).to_be_bytes()).0,
-        authentication: dice.bytes(),
-        mls: dice.bytes(),
-        custody: dice.bytes(),
-        sealing: sealing.secret().to_vec(),
-        sealing_public: sealing.public().to_vec(),
-        invitation: None,
-    }
-}
-
-fn sign(board: &[SigningKey], statement: &Statement) -> Bytes {
-    let bytes = statement.encode();
-    let signatures = board[..2].iter().map(|key| sign_as_board(&bytes, key));
-    SignedStatement::new(bytes.clone(), signatures.collect())
-        .encode()
-        .into()
-}
-
-fn founding(
-    board: &[SigningKey],
-    server: &SigningKey,
-    identities: &[Identity],
-) -> (Digest, Vec<Statement>) {
-    let root = Root {
-        board: (0..)
-            .map(member)
-            .zip(board)
-            .map(|(member, key)| Person {
-                member,
-                key: key.public(),
-            })
-            .collect(),
-        thresholds: Thresholds::for_board(3),
-        heartbeat: Vec::new(),
-        recovery: Recovery::default(),
-    };
-    let mut rest = vec![
-        Body::Policy(Policy::default()),
-        Body::Server(Server {
-            key: server.public(),
-        }),
-    ];
-    for one in identities {
-        rest.push(Body::Admit(Admit {
-            member: one.member(),
-            capacity: Capacity::Member,
-            ends: None,
-            profile: Digest(one.authentication),
-        }));
-        rest.push(Body::Device(DeviceBody {
-            device: one.device(),
-            member: one.member(),
-            voucher: Voucher::Board,
-            keys: one.device_keys().unwrap(),
-        }));
-    }
-    rest.push(Body::Channel(ChannelBody {
-        channel: CHANNEL,
-        rule: EntryRule::Open,
-        ceiling: Label::Amber,
-        owner: member(0),
-        profile: Digest([1; 32]),
-    }));
-    found(NETWORK, root, rest, NOW)
 }
 
 #[cfg(test)]

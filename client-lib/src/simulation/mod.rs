@@ -23,6 +23,7 @@
 )]
 
 mod board;
+mod crowd;
 mod dice;
 mod keys;
 mod large;

@@ -3,29 +3,22 @@
 use std::time::{Duration, Instant};
 
 use plenary_certs::{
-    ledger::{
-        Admit, Body, Capacity, ChannelBody, DeviceBody, DeviceKeys, EntryRule, Ledger, Person,
-        Policy, Reason, Recovery, Revoke, Root, SignedStatement, Statement, Target, Thresholds,
-        Voucher, found, sign_as_board,
-    },
+    ledger::{Body, Ledger, Reason, Revoke, Target},
     mls::judge::LedgerHandle,
     signing::SigningKey,
 };
-use plenary_proto::{
-    ids::{ChannelId, DeviceId, Digest, MemberId, NetworkId, UnixMillis},
-    label::Label,
-};
-
+use plenary_proto::ids::ChannelId;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{Dice, passphrase};
+use super::{
+    Dice,
+    crowd::{NETWORK, NOW, device, founding, identity, member, sign},
+    passphrase,
+};
 use crate::{
     engine::{Engine, staged::filled},
-    store::{Store, identity::Identity},
+    store::Store,
 };
-
-const NETWORK: NetworkId = NetworkId([7; 16]);
-const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
 /// One engine in some groups of many devices, each of a member of its own.
 pub struct Rekey {
@@ -65,8 +58,10 @@ impl Rekey {
         let channels: Vec<_> = (0..groups)
             .map(|index| ChannelId((1000 + index as u128).to_be_bytes()))
             .collect();
-        let all: Vec<_> = (0..devices).map(|index| party(&dice, index)).collect();
-        let (root1, statements) = founding(&board, &all, &channels);
+        let all: Vec<_> = (0..devices)
+            .map(|index| identity(&dice, index, (&[1; 32], &[1; 32])))
+            .collect();
+        let (root1, statements) = founding(&board, None, &all, &channels);
         let mut ledger = Ledger::new(NETWORK, root1);
         let signed: Vec<bytes::Bytes> = statements
             .iter()
@@ -155,86 +150,6 @@ impl Start {
 fn cpu() -> Duration {
     let used = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(used.tv_sec as u64, used.tv_nsec as u32)
-}
-
-fn member(index: usize) -> MemberId {
-    MemberId((1 + index as u128).to_be_bytes())
-}
-
-fn device(index: usize) -> DeviceId {
-    DeviceId((0x1_0000 + index as u128).to_be_bytes())
-}
-
-fn party(dice: &Dice, index: usize) -> Identity {
-    Identity {
-        address: "localhost:1".to_owned(),
-        ca_pin: [0; 32],
-        network: NETWORK.0,
-        root1: [0; 32],
-        member: member(index).0,
-        device: device(index).0,
-        authentication: dice.bytes(),
-        mls: dice.bytes(),
-        custody: dice.bytes(),
-        // Nothing is sealed to anybody here.
-        sealing: vec![1; 32],
-        sealing_public: vec![1; 32],
-        invitation: None,
-    }
-}
-
-fn sign(board: &[SigningKey], statement: &Statement) -> bytes::Bytes {
-    let bytes = statement.encode();
-    let signatures = board[..2].iter().map(|key| sign_as_board(&bytes, key));
-    SignedStatement::new(bytes.clone(), signatures.collect())
-        .encode()
-        .into()
-}
-
-fn founding(
-    board: &[SigningKey],
-    all: &[Identity],
-    channels: &[ChannelId],
-) -> (Digest, Vec<Statement>) {
-    let root = Root {
-        board: (0..)
-            .map(member)
-            .zip(board)
-            .map(|(member, key)| Person {
-                member,
-                key: key.public(),
-            })
-            .collect(),
-        thresholds: Thresholds::for_board(3),
-        heartbeat: vec![],
-        recovery: Recovery::default(),
-    };
-    let mut rest = vec![Body::Policy(Policy::default())];
-    for one in all {
-        rest.push(Body::Admit(Admit {
-            member: one.member(),
-            capacity: Capacity::Member,
-            ends: None,
-            profile: Digest(one.authentication),
-        }));
-        let keys: DeviceKeys = one.device_keys().unwrap();
-        rest.push(Body::Device(DeviceBody {
-            device: one.device(),
-            member: one.member(),
-            voucher: Voucher::Board,
-            keys,
-        }));
-    }
-    for channel in channels {
-        rest.push(Body::Channel(ChannelBody {
-            channel: *channel,
-            rule: EntryRule::Open,
-            ceiling: Label::Amber,
-            owner: member(0),
-            profile: Digest([1; 32]),
-        }));
-    }
-    found(NETWORK, root, rest, NOW)
 }
 
 #[cfg(test)]

@@ -22,10 +22,11 @@
 mod abuse;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/flood.rs"]
+mod flood;
 mod network;
 mod seat;
 
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,7 @@ use tokio::time::{interval, sleep};
 use tokio_tungstenite::tungstenite::Message;
 
 use abuse::{abuse, packages, ping};
+use flood::{more_files, report, told};
 use network::{Channel, Network};
 use seat::{Seat, close_code};
 
@@ -54,35 +56,6 @@ const ABUSE: u64 = 512 << 20;
 fn channels(members: usize) -> Vec<Vec<usize>> {
     let all: Vec<_> = (0..members).collect();
     all.chunks(TOGETHER).map(<[usize]>::to_vec).collect()
-}
-
-fn told(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
-}
-
-fn more_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limits = getrlimit(Resource::Nofile);
-    let most = Rlimit {
-        current: limits.maximum,
-        ..limits
-    };
-    setrlimit(Resource::Nofile, most).unwrap();
-}
-
-fn report(run: &str, seed: u64, counts: &[(&str, u64)]) {
-    let args = ["describe", "--always", "--dirty", "--abbrev=12"];
-    let revision = Command::new("git").args(args).output().ok();
-    let revision = revision.and_then(|told| String::from_utf8(told.stdout).ok());
-    let mut line = serde_json::json!({
-        "run": run,
-        "seed": seed,
-        "revision": revision.map(|text| text.trim().to_owned()),
-    });
-    for (name, count) in counts {
-        line[name] = (*count).into();
-    }
-    println!("{line}");
 }
 
 /// One small answer: this connection is served.

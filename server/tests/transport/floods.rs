@@ -9,7 +9,6 @@
 //! `PLENARY_FLOOD_CONNECTIONS` (5,000), `PLENARY_FLOOD_HELD` in seconds (300),
 //! `PLENARY_FLOOD_ABUSIVE` (2,000) and `PLENARY_FLOOD_MEMBERS` (200) change their size.
 
-use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Lines};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -26,7 +25,10 @@ use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
 
-use crate::rig::{Client, Line, Rig, data_frame};
+use crate::{
+    flood::{more_files, report, told},
+    rig::{Client, Line, Rig, data_frame},
+};
 
 /// What a member beside an attack may wait at most, on a busy machine.
 const SERVED: Duration = Duration::from_secs(2);
@@ -238,20 +240,6 @@ async fn serves() {
     std::future::pending::<()>().await;
 }
 
-fn more_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limits = getrlimit(Resource::Nofile);
-    let most = Rlimit {
-        current: limits.maximum,
-        ..limits
-    };
-    setrlimit(Resource::Nofile, most).unwrap();
-}
-
-fn told(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
-}
-
 fn device(n: u64) -> DeviceId {
     DeviceId(u128::from(n).to_be_bytes())
 }
@@ -308,6 +296,7 @@ async fn five_thousand_are_held_and_all_come_back() {
     let each = (memory - before) / count;
     report(
         "held",
+        0,
         &[
             ("connections", count),
             ("seconds_held", held),
@@ -344,6 +333,7 @@ async fn two_thousand_abusive_leave_two_hundred_served() {
     attack.abort_all();
     report(
         "abusive",
+        0,
         &[
             ("abusive", abusive),
             ("members", members),
@@ -400,18 +390,4 @@ async fn p99(clients: &mut [Client]) -> Duration {
     }
     waited.sort_unstable();
     waited[waited.len() * 99 / 100]
-}
-
-fn report(run: &str, counts: &[(&str, u64)]) {
-    let args = ["describe", "--always", "--dirty", "--abbrev=12"];
-    let revision = Command::new("git").args(args).output().ok();
-    let revision = revision.and_then(|told| String::from_utf8(told.stdout).ok());
-    let mut line = format!("{{\"run\":\"{run}\",\"seed\":0");
-    for (name, count) in counts {
-        write!(line, ",\"{name}\":{count}").unwrap();
-    }
-    println!(
-        "{line},\"revision\":\"{}\"}}",
-        revision.unwrap_or_default().trim()
-    );
 }

@@ -6,6 +6,8 @@
     reason = "helpers of tests fail by panicking"
 )]
 
+#[path = "../common/flood.rs"]
+mod flood;
 mod floods;
 mod rig;
 

@@ -261,17 +261,31 @@ fn row(
     }
 }
 
-async fn fanout(place: &Place, rounds: usize) -> Result<Vec<Row>> {
-    let mut fans = place.fans(false).await?;
+/// Once small to warm up, then by turns; `sizes`: of the first and of the others.
+async fn turns<T>(
+    both: &mut [T; 2],
+    rounds: usize,
+    sizes: [u64; 2],
+    work: impl AsyncFn(&mut T, u64) -> Result<Took>,
+) -> Result<[Vec<Took>; 2]> {
     let mut took = [Vec::new(), Vec::new()];
-    for fan in &mut fans {
-        fan.blast(50, 4).await?;
+    for one in &mut *both {
+        work(one, sizes[0]).await?;
     }
     for round in 0..rounds {
         for which in order(round) {
-            took[which].push(fans[which].blast(400, 4).await?);
+            took[which].push(work(&mut both[which], sizes[1]).await?);
         }
     }
+    Ok(took)
+}
+
+async fn fanout(place: &Place, rounds: usize) -> Result<Vec<Row>> {
+    let mut fans = place.fans(false).await?;
+    let took = turns(&mut fans, rounds, [50, 400], async |fan, size| {
+        fan.blast(size, 4).await
+    })
+    .await?;
     Ok(vec![
         row(
             "1 to 200, 512 B: CPU a million deliveries",
@@ -292,15 +306,10 @@ async fn fanout(place: &Place, rounds: usize) -> Result<Vec<Row>> {
 
 async fn channels(place: &Place, rounds: usize) -> Result<Vec<Row>> {
     let mut many = place.many().await?;
-    let mut took = [Vec::new(), Vec::new()];
-    for one in &mut many {
-        one.talk(10).await?;
-    }
-    for round in 0..rounds {
-        for which in order(round) {
-            took[which].push(many[which].talk(200).await?);
-        }
-    }
+    let took = turns(&mut many, rounds, [10, 200], async |one, size| {
+        one.talk(size).await
+    })
+    .await?;
     Ok(vec![
         row(
             "100 channels of 10: CPU a thousand messages",
@@ -321,15 +330,10 @@ async fn channels(place: &Place, rounds: usize) -> Result<Vec<Row>> {
 
 async fn trickle(place: &Place, rounds: usize) -> Result<Vec<Row>> {
     let mut fans = place.fans(true).await?;
-    let mut took = [Vec::new(), Vec::new()];
-    for fan in &mut fans {
-        fan.trickle(20, 1).await?;
-    }
-    for round in 0..rounds {
-        for which in order(round) {
-            took[which].push(fans[which].trickle(20, 5).await?);
-        }
-    }
+    let took = turns(&mut fans, rounds, [1, 5], async |fan, size| {
+        fan.trickle(20, size).await
+    })
+    .await?;
     Ok(vec![
         row("20 a second to 200: p50", "ms", &took, Goal::None, |one| {
             one.p50

@@ -84,16 +84,7 @@ impl TimeAuthority {
             "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \
              -subj /CN=Authority -keyout ca.key -out ca.pem",
         )?;
-        openssl(
-            at,
-            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=Clock \
-             -keyout signer.key -out signer.csr",
-        )?;
-        openssl(
-            at,
-            "x509 -req -in signer.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
-             -extfile tsa.cnf -extensions signer -out signer.pem",
-        )?;
+        issue(at, "Clock", "signer")?;
         let tls = match https {
             true => Some(tls(at)?),
             false => None,
@@ -191,18 +182,27 @@ fn openssl(folder: &Path, arguments: &str) -> Result<()> {
     Ok(())
 }
 
+/// A key and the authority's certificate for it, by the extensions of the same name.
+fn issue(folder: &Path, subject: &str, name: &str) -> Result<()> {
+    openssl(
+        folder,
+        &format!(
+            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={subject} \
+             -keyout {name}.key -out {name}.csr"
+        ),
+    )?;
+    openssl(
+        folder,
+        &format!(
+            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
+             -extfile tsa.cnf -extensions {name} -out {name}.pem"
+        ),
+    )
+}
+
 /// A certificate of the authority for this address, and its key.
 fn tls(folder: &Path) -> Result<Arc<ServerConfig>> {
-    openssl(
-        folder,
-        "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=Address \
-         -keyout https.key -out https.csr",
-    )?;
-    openssl(
-        folder,
-        "x509 -req -in https.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
-         -extfile tsa.cnf -extensions https -out https.pem",
-    )?;
+    issue(folder, "Address", "https")?;
     let chain = CertificateDer::pem_file_iter(folder.join("https.pem"))?;
     let chain = chain.collect::<Result<Vec<_>, _>>()?;
     let key = PrivateKeyDer::from_pem_file(folder.join("https.key"))?;

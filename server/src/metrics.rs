@@ -150,9 +150,9 @@ impl Metrics {
         self.message_seconds.observe(took.as_secs_f64());
     }
 
-    /// Counts a durable record.
-    pub fn record(&self) {
-        self.records.inc();
+    /// Counts durable records.
+    pub fn records(&self, more: usize) {
+        self.records.inc_by(more as u64);
     }
 
     /// Everything as text.

@@ -43,6 +43,7 @@ macro_rules! write_through {
     };
 }
 
+mod beside;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod connection;

@@ -83,7 +83,7 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
     let settings = config.settings();
     let metrics = Arc::new(Metrics::new());
     let counted = metrics.clone();
-    store.watch(Box::new(move |_| counted.record()));
+    store.watch(Box::new(move |moved| counted.records(moved.len())));
     let office = Arc::new(Office::new(Parts {
         config,
         load,

@@ -17,7 +17,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use crate::clock::now;
 use crate::metrics::Metrics;
 use crate::net::{
-    Closing, Cut, End, Link, Next, Note, Presence, Registry, Service, Session, Step, Turn,
+    Closing, Cut, End, Later, Link, Next, Note, Presence, Registry, Service, Session, Step, Turn,
 };
 
 /// How many connections are asked back in a second: a handshake costs half a millisecond of CPU, so
@@ -121,7 +121,6 @@ impl Session for Conversation {
         };
         let began = Instant::now();
         let (state, turn) = state.take(message, now()).await;
-        self.metrics.message(began.elapsed());
         let next = match &state {
             session::Session::Opening(_) => Next::Stay,
             session::Session::Open(_) if self.settled => Next::Stay,
@@ -134,12 +133,24 @@ impl Session for Conversation {
             session::Session::Closed(closed) => Next::Close(closing(*closed)),
         };
         self.state = Some(state);
+        let metrics = self.metrics.clone();
+        let later: Option<Later> = match turn.later {
+            None => {
+                metrics.message(began.elapsed());
+                None
+            }
+            Some(later) => Some(Box::pin(async move {
+                let frames = later.await;
+                metrics.message(began.elapsed());
+                frames
+            })),
+        };
         Turn {
             step: Step {
                 frames: turn.frames,
                 next,
             },
-            later: turn.later,
+            later,
         }
     }
 
@@ -211,8 +222,13 @@ impl Hub for Registry {
         Self::cut(self, devices);
     }
 
-    fn moved(&self, moved: Moved) {
-        self.push_watchers(moved.channel, || moved_frame(&moved));
+    fn moved(&self, moved: &[Moved]) {
+        for moved in moved.chunk_by(|one, next| one.channel == next.channel) {
+            if let Some(first) = moved.first() {
+                let frames = || moved.iter().map(moved_frame).collect();
+                self.push_watchers(first.channel, frames);
+            }
+        }
     }
 }
 

@@ -56,7 +56,7 @@ use std::{
 
 use bytes::Bytes;
 use plenary_core::store::{
-    Append, Appended, ChannelState, GroupState, Moved, Record, Store, StoreError, Versioned,
+    Append, Appended, ChannelState, GroupState, Hint, Record, Store, StoreError, Versioned,
     WaitingWelcome,
 };
 use plenary_proto::ids::{ChannelHead, ChannelId, ClientId, DeviceId, Epoch, Seq};
@@ -248,8 +248,6 @@ impl Drop for EmbeddedStore {
     }
 }
 
-type Watcher = Box<dyn Fn(Moved) + Send + Sync>;
-
 /// What readers, writer and checkpoints share.
 struct Shared {
     path: PathBuf,
@@ -259,7 +257,7 @@ struct Shared {
     layers: Layers,
     marks: Marks,
     failed: OnceLock<StoreError>,
-    watchers: RwLock<Vec<Watcher>>,
+    watchers: RwLock<Vec<Hint>>,
     // Last: the lock goes after everything that it protects.
     _folder: Folder,
 }
@@ -301,7 +299,7 @@ impl Shared {
         self.path.join("journal")
     }
 
-    fn watchers(&self) -> RwLockReadGuard<'_, Vec<Watcher>> {
+    fn watchers(&self) -> RwLockReadGuard<'_, Vec<Hint>> {
         self.watchers.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -415,7 +413,7 @@ impl Store for EmbeddedStore {
         self.shared.queue_len(queue)
     }
 
-    fn watch(&self, hint: Box<dyn Fn(Moved) + Send + Sync>) {
+    fn watch(&self, hint: Hint) {
         self.shared
             .watchers
             .write()

@@ -111,11 +111,13 @@ impl Hub for Queues {
         }
     }
 
-    fn moved(&self, moved: Moved) {
-        let frame = moved_frame(&moved);
-        for queue in self.lock().values_mut() {
-            if queue.watches.contains(&moved.channel) {
-                queue.add(frame.clone());
+    fn moved(&self, moved: &[Moved]) {
+        for moved in moved {
+            let frame = moved_frame(moved);
+            for queue in self.lock().values_mut() {
+                if queue.watches.contains(&moved.channel) {
+                    queue.add(frame.clone());
+                }
             }
         }
     }

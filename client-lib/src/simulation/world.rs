@@ -290,7 +290,9 @@ fn serve(
     config: Config,
 ) -> Arc<Network> {
     let fresh = fresh.clone();
-    store.watch(Box::new(move |moved| fresh.lock().unwrap().push(moved)));
+    store.watch(Box::new(move |moved| {
+        fresh.lock().unwrap().extend_from_slice(moved)
+    }));
     let pair = ring::signature::Ed25519KeyPair::from_seed_unchecked(key.seed()).unwrap();
     block(Network::load(Parts {
         store: store.clone(),

@@ -50,9 +50,9 @@ pub trait Hub: Send + Sync + 'static {
     /// Ends all connections of these devices at once.
     fn cut(&self, devices: &[DeviceId]);
 
-    /// A record is durable: [`moved_frame`] goes to whoever watches the channel. Called from the
-    /// store's writer, in the channel's order.
-    fn moved(&self, moved: Moved);
+    /// Records are durable: the [`moved_frame`] of each goes to whoever watches its channel. Called
+    /// from the store's writer, each channel's together and in its order.
+    fn moved(&self, moved: &[Moved]);
 }
 
 /// The push for a moved channel, encoded once for all its readers. A record too large to be pushed

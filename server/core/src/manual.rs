@@ -8,9 +8,11 @@
 //! a record falls between; and a device must be entered before the last look at the ledger, or a
 //! revocation at that moment cuts nobody. Calls never wait, so the core stays free of I/O.
 //!
-//! **Requests of a connection go one after the other.** Order comes for free, and one device is not
-//! meant to saturate a disk: many devices share a batch of the journal all the same. A commit is the
-//! only thing that holds a lock over a write, and only its channel's.
+//! **Requests of a connection go one after the other**, but for messages and chunks. Those take their
+//! place in the store's queue in the order they came and wait for the disk together: a batch of the
+//! journal is then also a batch of pushes to each reader, and fewer writes to its socket are most of
+//! what a large channel costs. A commit is the only thing that holds a lock over a write, and only
+//! its channel's.
 //!
 //! **Messages take no lock.** They are checked against the group in memory and carry their epoch
 //! into the store, which refuses what a commit overtook. A message may pass the fence in the

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use plenary_proto::ids::{ChannelHead, ChannelId, ClientId, DeviceId, Epoch, Seq};
 
 use crate::store::{
-    Append, Appended, ChannelState, GroupState, Moved, Record, Store, StoreError, Versioned,
+    Append, Appended, ChannelState, GroupState, Hint, Moved, Record, Store, StoreError, Versioned,
     WaitingWelcome, chain,
 };
 
@@ -36,8 +36,6 @@ impl MemoryStore {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-type Hint = Box<dyn Fn(Moved) + Send + Sync>;
 
 #[derive(Default)]
 struct Inner {
@@ -109,11 +107,9 @@ impl Inner {
             }
             log.group = transition.state;
         }
+        let moved = Moved { channel, record };
         for hint in &self.hints {
-            hint(Moved {
-                channel,
-                record: Arc::clone(&record),
-            });
+            hint(std::slice::from_ref(&moved));
         }
         Ok(Appended {
             head,
@@ -307,7 +303,7 @@ impl Store for MemoryStore {
             .map_or(0, |queue| queue.len() as u64))
     }
 
-    fn watch(&self, hint: Box<dyn Fn(Moved) + Send + Sync>) {
+    fn watch(&self, hint: Hint) {
         self.lock().hints.push(hint);
     }
 }

@@ -174,6 +174,9 @@ pub struct Moved {
     pub record: Arc<Record>,
 }
 
+/// Who is told what became durable together.
+pub type Hint = Box<dyn Fn(&[Moved]) + Send + Sync>;
+
 /// The store. Implemented by the embedded engine and by the memory one.
 #[async_trait::async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -263,8 +266,9 @@ pub trait Store: Send + Sync + 'static {
     /// How many wait in a queue.
     async fn queue_len(&self, queue: &[u8]) -> Result<u64, StoreError>;
 
-    /// Calls `hint` after each durable append, in the channel's order, from the writer: it must not block.
-    fn watch(&self, hint: Box<dyn Fn(Moved) + Send + Sync>);
+    /// Calls `hint` with the records that became durable together, each channel's one after the other
+    /// and in its order, from the writer: it must not block.
+    fn watch(&self, hint: Hint);
 }
 
 /// Chain hash of a record: SHA-256 over a domain tag, the previous hash and every field of the record.

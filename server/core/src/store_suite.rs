@@ -649,7 +649,9 @@ pub async fn hints_in_order(store: &impl Store) {
     let heard = [Arc::new(Mutex::new(vec![])), Arc::new(Mutex::new(vec![]))];
     for heard in &heard {
         let heard = Arc::clone(heard);
-        store.watch(Box::new(move |moved| heard.lock().unwrap().push(moved)));
+        store.watch(Box::new(move |moved| {
+            heard.lock().unwrap().extend_from_slice(moved)
+        }));
     }
     let channel = channel_id(1);
     store.found(channel, Epoch(0), group(1, 10)).await.unwrap();

@@ -1,5 +1,6 @@
 //! One task per connection: reads, hands to the session, writes answers and pushes, keeps time.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::{Context, Poll};
@@ -20,10 +21,11 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tracing::debug;
 
+use super::beside::Beside;
 use super::gate::Slot;
 use super::guard::{Guarded, violation};
 use super::outbox::{Cut, CutWatch, Inbox};
-use super::session::{Closing, End, Later, Next, Session, Step};
+use super::session::{Closing, End, Next, Session, Step};
 use super::upgrade::{Stream, make_room};
 
 /// For the last frames and the close frame to go out and be answered.
@@ -87,6 +89,8 @@ pub struct Connection {
     pub stop: watch::Receiver<bool>,
     /// Held until the session is settled.
     pub slot: Option<Slot>,
+    /// Begun by the session and not ended yet.
+    pub beside: Beside,
 }
 
 impl Connection {
@@ -111,19 +115,14 @@ impl Connection {
         ended
     }
 
-    async fn serve(&mut self, session: &mut dyn Session) -> Result<Never, Ended> {
-        let mut later = FuturesUnordered::new();
-        let ended = self.exchange(session, &mut later).await;
+    async fn serve(&mut self, session: &mut dyn Session) -> Result<Infallible, Ended> {
+        let ended = self.exchange(session).await;
         // What has begun in the store ends there.
-        while later.next().await.is_some() {}
+        self.beside.finish().await;
         ended
     }
 
-    async fn exchange(
-        &mut self,
-        session: &mut dyn Session,
-        later: &mut FuturesUnordered<Later>,
-    ) -> Result<Never, Ended> {
+    async fn exchange(&mut self, session: &mut dyn Session) -> Result<Infallible, Ended> {
         let mut cut = self.inbox.cut();
         let first = self.attend(session.opened(), &mut cut).await?;
         self.take(first, &mut cut).await?;
@@ -134,14 +133,16 @@ impl Connection {
         seldom.push(due(self.due(pinged)));
         let mut pushed = false;
         loop {
-            let event = poll_fn(|cx| self.poll_event(cx, &mut cut, seldom, later, pushed)).await?;
+            let event = poll_fn(|cx| self.poll_event(cx, &mut cut, seldom, pushed)).await?;
             pushed = matches!(event, Event::Push(_));
             match event {
                 Event::Message(message) => {
                     pinged = false;
                     if let Some(bytes) = understand(message)? {
                         let turn = self.attend(session.message(bytes), &mut cut).await?;
-                        later.extend(turn.later);
+                        if let Some(later) = turn.later {
+                            self.beside.begin(later);
+                        }
                         self.take(turn.step, &mut cut).await?;
                     }
                 }
@@ -173,7 +174,6 @@ impl Connection {
         cx: &mut Context<'_>,
         cut: &mut CutWatch,
         seldom: &mut FuturesUnordered<BoxFuture<'static, Seldom>>,
-        later: &mut FuturesUnordered<Later>,
         pushed: bool,
     ) -> Poll<Result<Event, Ended>> {
         if let Poll::Ready(why) = cut.poll_wait(cx) {
@@ -184,7 +184,7 @@ impl Connection {
             Poll::Ready(Some(Seldom::Due)) => return Poll::Ready(Ok(Event::Tick)),
             Poll::Ready(None) | Poll::Pending => {}
         }
-        if let Poll::Ready(Some(frames)) = later.poll_next_unpin(cx) {
+        if let Poll::Ready(frames) = self.beside.poll_next(cx) {
             return Poll::Ready(Ok(Event::Done(frames)));
         }
         for reads in [pushed, !pushed] {
@@ -192,7 +192,7 @@ impl Connection {
                 if let Poll::Ready(frame) = self.inbox.poll_next(cx) {
                     return Poll::Ready(Ok(Event::Push(frame)));
                 }
-            } else if later.len() < CREDIT_CHUNKS
+            } else if self.beside.len() < CREDIT_CHUNKS
                 && let Poll::Ready(message) = self.socket.poll_next_unpin(cx)
             {
                 return Poll::Ready(Ok(Event::Message(message)));
@@ -213,6 +213,7 @@ impl Connection {
             biased;
             done = &mut work => return Ok(done),
             why = cut.wait() => Ended::Cut(why),
+            never = self.beside.drive() => match never {},
             ended = pump(&mut self.socket, &mut self.inbox) => ended,
         };
         work.await;
@@ -242,7 +243,12 @@ impl Connection {
         cut: &mut CutWatch,
     ) -> Result<(), Ended> {
         let limit = self.write_by();
-        let Self { socket, inbox, .. } = self;
+        let Self {
+            socket,
+            inbox,
+            beside,
+            ..
+        } = self;
         let write = async {
             for frame in frames {
                 socket.feed(Message::Binary(frame)).await?;
@@ -252,12 +258,12 @@ impl Connection {
             }
             socket.flush().await
         };
-        bounded(write, limit, cut).await
+        bounded(write, limit, beside, cut).await
     }
 
     async fn send(&mut self, message: Message, cut: &mut CutWatch) -> Result<(), Ended> {
         let limit = self.write_by();
-        bounded(self.socket.send(message), limit, cut).await
+        bounded(self.socket.send(message), limit, &mut self.beside, cut).await
     }
 
     /// Last frames, close frame, and a moment for the peer to answer.
@@ -342,9 +348,6 @@ fn due(at: Instant) -> BoxFuture<'static, Seldom> {
     })
 }
 
-/// What never is.
-enum Never {}
-
 /// Writes pushes as they come, until the connection breaks. Cancel-safe: a frame is taken from the
 /// inbox only when the socket has room for it.
 async fn pump<S: AsyncRead + AsyncWrite + Unpin>(
@@ -372,6 +375,7 @@ async fn pump<S: AsyncRead + AsyncWrite + Unpin>(
 async fn bounded(
     write: impl Future<Output = Result<(), tungstenite::Error>>,
     limit: impl FnOnce() -> Instant,
+    beside: &mut Beside,
     cut: &mut CutWatch,
 ) -> Result<(), Ended> {
     // Whoever is cut off gets nothing more, room or not.
@@ -386,6 +390,7 @@ async fn bounded(
     select! {
         biased;
         why = cut.wait() => Err(Ended::Cut(why)),
+        never = beside.drive() => match never {},
         done = timeout_at(limit(), write) => match done {
             Ok(done) => done.map_err(|error| ended_by(&error)),
             Err(_) => Err(Ended::Silent),

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tracing::{Instrument, debug, info, info_span, warn};
 
+use super::beside::Beside;
 use super::connection::{Connection, Pace};
 use super::gate::{Gate, Slot, Verdict};
 use super::outbox::{ConnectionId, outbox};
@@ -211,6 +212,7 @@ impl Arrival {
             },
             stop: shared.stop.clone(),
             slot: Some(slot),
+            beside: Beside::default(),
         };
         let task = async move {
             let session = shared.service.open(link);

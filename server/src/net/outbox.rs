@@ -113,22 +113,24 @@ impl Outbox {
         self.id
     }
 
-    /// Queues one encoded frame; never waits. A reader whose queue is full is cut off, so that it
-    /// costs its peers nothing. False when the frame will not be delivered.
-    pub fn push(&self, frame: Bytes) -> bool {
+    /// Queues encoded frames; never waits. A reader whose queue is full is cut off, so that it
+    /// costs its peers nothing. False when not all of them will be delivered.
+    pub fn push(&self, frames: &[Bytes]) -> bool {
         let reader = {
             let mut queue = self.shared.queue();
             if queue.gone {
                 return false;
             }
-            if !self.shared.waiting.has_room(&frame) {
-                drop(queue);
-                self.cut(Cut::Lagging);
-                return false;
+            for frame in frames {
+                if !self.shared.waiting.has_room(frame) {
+                    drop(queue);
+                    self.cut(Cut::Lagging);
+                    return false;
+                }
+                let more = Waiting::of(frame);
+                self.shared.waiting.0.fetch_add(more, Ordering::Relaxed);
+                queue.frames.push_back(frame.clone());
             }
-            let more = Waiting::of(&frame);
-            self.shared.waiting.0.fetch_add(more, Ordering::Relaxed);
-            queue.frames.push_back(frame);
             queue.reader.take()
         };
         wake(reader);
@@ -254,11 +256,15 @@ fn wake(waiter: Option<Waker>) {
 mod tests {
     use super::*;
 
+    fn push(outbox: &Outbox, frame: Bytes) -> bool {
+        outbox.push(&[frame])
+    }
+
     #[tokio::test]
     async fn frames_come_out_in_order() {
         let (outbox, mut inbox) = outbox(ConnectionId(1));
         for n in 0..10u8 {
-            assert!(outbox.push(Bytes::copy_from_slice(&[n])));
+            assert!(push(&outbox, Bytes::copy_from_slice(&[n])));
         }
         for n in 0..10u8 {
             assert_eq!(inbox.next().await[..], [n]);
@@ -271,10 +277,10 @@ mod tests {
     async fn one_frame_too_many_cuts_the_reader() {
         let (outbox, mut inbox) = outbox(ConnectionId(1));
         for _ in 0..OUTBOUND_FRAMES {
-            assert!(outbox.push(Bytes::from_static(b"x")));
+            assert!(push(&outbox, Bytes::from_static(b"x")));
         }
         assert!(!outbox.is_cut());
-        assert!(!outbox.push(Bytes::from_static(b"x")));
+        assert!(!push(&outbox, Bytes::from_static(b"x")));
         assert_eq!(inbox.cut().wait().await, Cut::Lagging);
         // A later reason does not replace the first.
         outbox.cut(Cut::Revoked);
@@ -287,12 +293,12 @@ mod tests {
         let (outbox, mut inbox) = outbox(ConnectionId(1));
         let half = Bytes::from(vec![0; OUTBOUND_BYTES / 2]);
         for _ in 0..20 {
-            assert!(outbox.push(half.clone()) && outbox.push(half.clone()));
+            assert!(push(&outbox, half.clone()) && push(&outbox, half.clone()));
             inbox.next().await;
             inbox.try_next().unwrap();
         }
-        assert!(outbox.push(half.clone()) && outbox.push(half));
-        assert!(!outbox.push(Bytes::from_static(b"x")));
+        assert!(push(&outbox, half.clone()) && push(&outbox, half));
+        assert!(!push(&outbox, Bytes::from_static(b"x")));
         assert_eq!(inbox.cut().wait().await, Cut::Lagging);
     }
 
@@ -300,12 +306,12 @@ mod tests {
     async fn what_was_taken_and_not_written_still_counts() {
         let (outbox, mut inbox) = outbox(ConnectionId(1));
         let half = Bytes::from(vec![0; OUTBOUND_BYTES / 2]);
-        assert!(outbox.push(half.clone()) && outbox.push(half.clone()));
+        assert!(push(&outbox, half.clone()) && push(&outbox, half.clone()));
         // Both are out of the queue by now, one of them is still to be written.
         inbox.next().await;
         assert_eq!(outbox.waiting(), half.len());
-        assert!(outbox.push(half.clone()));
-        assert!(!outbox.push(half));
+        assert!(push(&outbox, half.clone()));
+        assert!(!push(&outbox, half));
         assert!(outbox.is_cut());
     }
 
@@ -319,7 +325,7 @@ mod tests {
                 while outbox.waiting() > OUTBOUND_BYTES / 128 {
                     std::thread::yield_now();
                 }
-                assert!(outbox.push(Bytes::copy_from_slice(&n.to_be_bytes())));
+                assert!(push(&outbox, Bytes::copy_from_slice(&n.to_be_bytes())));
             }
             outbox.cut(Cut::Dropped);
         });
@@ -336,7 +342,7 @@ mod tests {
     fn a_push_to_a_connection_that_is_gone_is_refused_quietly() {
         let (outbox, inbox) = outbox(ConnectionId(1));
         drop(inbox);
-        assert!(!outbox.push(Bytes::from_static(b"x")));
+        assert!(!push(&outbox, Bytes::from_static(b"x")));
         assert!(outbox.is_cut());
     }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
+use std::slice;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
@@ -142,7 +143,10 @@ impl Registry {
     pub fn push(&self, device: DeviceId, frame: &Bytes) -> usize {
         let tables = self.read();
         let ids = tables.devices.get(&device).into_iter().flatten();
-        push_to(ids.filter_map(|id| tables.chat(*id)), frame)
+        push_to(
+            ids.filter_map(|id| tables.chat(*id)),
+            slice::from_ref(frame),
+        )
     }
 
     /// Queues a frame for all devices of these members. How many connections took it.
@@ -153,20 +157,26 @@ impl Registry {
             .links
             .iter()
             .filter(|(_, link)| link.who.is_some_and(|who| members.contains(&who.member)));
-        push_to(of_members.filter_map(|(id, _)| tables.chat(*id)), frame)
+        push_to(
+            of_members.filter_map(|(id, _)| tables.chat(*id)),
+            slice::from_ref(frame),
+        )
     }
 
     /// Queues a frame for all devices. How many connections took it.
     pub fn push_all(&self, frame: &Bytes) -> usize {
         let tables = self.read();
-        push_to(tables.links.keys().filter_map(|id| tables.chat(*id)), frame)
+        push_to(
+            tables.links.keys().filter_map(|id| tables.chat(*id)),
+            slice::from_ref(frame),
+        )
     }
 
-    /// Queues a frame, made only if there is somebody, for all who watch a channel. How many
-    /// connections took it.
-    pub fn push_watchers(&self, channel: ChannelId, frame: impl FnOnce() -> Bytes) -> usize {
+    /// Queues frames, made only if there is somebody, for all who watch a channel. How many
+    /// connections took them.
+    pub fn push_watchers(&self, channel: ChannelId, frames: impl FnOnce() -> Vec<Bytes>) -> usize {
         match self.read().watchers.get(&channel) {
-            Some(watchers) => push_to(watchers.values(), &frame()),
+            Some(watchers) => push_to(watchers.values(), &frames()),
             None => 0,
         }
     }
@@ -281,8 +291,8 @@ impl Tables {
     }
 }
 
-fn push_to<'a>(outboxes: impl Iterator<Item = &'a Outbox>, frame: &Bytes) -> usize {
-    outboxes.filter(|outbox| outbox.push(frame.clone())).count()
+fn push_to<'a>(outboxes: impl Iterator<Item = &'a Outbox>, frames: &[Bytes]) -> usize {
+    outboxes.filter(|outbox| outbox.push(frames)).count()
 }
 
 #[cfg(test)]
@@ -334,7 +344,7 @@ mod tests {
         assert_eq!(registry.watchers(TALK), 2);
 
         let frame = Bytes::from_static(b"news");
-        assert_eq!(registry.push_watchers(TALK, || frame.clone()), 2);
+        assert_eq!(registry.push_watchers(TALK, || vec![frame.clone()]), 2);
         assert_eq!(registry.push(ALICE, &frame), 2);
         assert_eq!(registry.push_members(&[MemberId(BOB.0)], &frame), 1);
         assert_eq!(registry.push_all(&frame), 3);
@@ -342,7 +352,7 @@ mod tests {
         assert_eq!(got, [3, 2, 0, 3]);
         assert_eq!(at_guest.try_next(), None);
         assert_eq!(registry.push(DeviceId([9; 16]), &frame), 0);
-        let unmade = || -> Bytes { panic!("made for nobody") };
+        let unmade = || -> Vec<Bytes> { panic!("made for nobody") };
         assert_eq!(registry.push_watchers(ChannelId([8; 16]), unmade), 0);
     }
 
@@ -354,7 +364,7 @@ mod tests {
         registry.watch(ConnectionId(1), &[TALK]);
         registry.watch(ConnectionId(2), &[TALK]);
         registry.unwatch(TALK, &[ALICE, DeviceId([9; 16])]);
-        let frame = || Bytes::from_static(b"news");
+        let frame = || vec![Bytes::from_static(b"news")];
         assert_eq!(registry.push_watchers(TALK, frame), 1);
         assert_eq!((alice.got(), bob.got()), (0, 1));
         // Back again.
@@ -402,7 +412,7 @@ mod tests {
         let frame = Bytes::from(vec![0; 4096]);
         let taken: usize = (0..1000)
             .map(|_| {
-                let taken = registry.push_watchers(TALK, || frame.clone());
+                let taken = registry.push_watchers(TALK, || vec![frame.clone()]);
                 assert_eq!(quick.got(), 1);
                 taken
             })

@@ -278,14 +278,16 @@ fn refuse(job: Job) -> Answer {
 }
 
 impl Shared {
-    fn hint(&self, hints: Vec<Moved>) {
-        let watchers = self.watchers();
-        for moved in hints {
-            for watcher in watchers.iter() {
-                // A hint that panics loses a hint, not the store.
-                if catch_unwind(AssertUnwindSafe(|| watcher(moved.clone()))).is_err() {
-                    tracing::error!("a watcher of the store panicked");
-                }
+    fn hint(&self, mut hints: Vec<Moved>) {
+        if hints.is_empty() {
+            return;
+        }
+        // Stable: a channel's order stays.
+        hints.sort_by_key(|moved| moved.channel);
+        for watcher in self.watchers().iter() {
+            // A hint that panics loses hints, not the store.
+            if catch_unwind(AssertUnwindSafe(|| watcher(&hints))).is_err() {
+                tracing::error!("a watcher of the store panicked");
             }
         }
     }

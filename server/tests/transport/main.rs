@@ -230,6 +230,40 @@ async fn a_slow_reader_is_dropped_and_the_others_go_on() {
 }
 
 #[tokio::test]
+async fn work_beside_the_messages_goes_on_while_the_peer_does_not_read() {
+    let rig = Rig::start(Settings::default()).await;
+    let mut client = rig.settled(ALICE).await;
+    client.send(&b"later"[..]).await;
+    rig.working.notified().await;
+    // Until the kernel takes no more and what is pushed waits.
+    let frame = Bytes::from(vec![7; 60 * 1024]);
+    let mut unmoved = 0;
+    for _ in 0..10_000 {
+        let waiting = rig.registry.seen()[0].waiting;
+        if waiting == 0 {
+            unmoved = 0;
+            assert_eq!(rig.registry.push(ALICE, &frame), 1);
+        } else {
+            unmoved += 1;
+        }
+        if unmoved == 50 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!(unmoved, 50, "the kernel takes everything");
+    rig.go_on.notify_one();
+    let finished = async {
+        while rig.finished() == 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), finished)
+        .await
+        .expect("it hangs on the reader");
+}
+
+#[tokio::test]
 async fn pushes_arrive_while_the_session_works() {
     let rig = Rig::start(Settings::default()).await;
     let mut client = rig.settled(ALICE).await;

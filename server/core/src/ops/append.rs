@@ -77,6 +77,14 @@ pub(crate) async fn run(
     })
 }
 
+/// Has the group at hand that a message is checked against.
+pub(crate) async fn prepare(network: &Network, append: &Append) -> Result<(), OpError> {
+    let slot = network.channels.slot(append.channel);
+    let ledger = network.ledger()?;
+    slot.group(&*network.store, ledger).await?;
+    Ok(())
+}
+
 async fn repeated(
     network: &Network,
     device: DeviceId,

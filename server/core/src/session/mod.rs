@@ -26,10 +26,10 @@
 mod caller;
 mod opening;
 
-use std::sync::Arc;
+use std::{sync::Arc, task::Poll};
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::{future::BoxFuture, poll};
 use plenary_proto::{
     codec::{Assembler, WireError, decode_client, encode_server, parts},
     ids::{Digest, RequestId, UnixMillis},
@@ -46,6 +46,7 @@ use crate::{
     error::{OpError, failure},
     hub::ConnectionId,
     network::Network,
+    ops,
 };
 
 /// Where a connection stands.
@@ -75,8 +76,8 @@ pub enum Closed {
 pub struct Turn {
     /// To be written now, in order.
     pub frames: Vec<Bytes>,
-    /// Work that goes on beside the next messages: chunks of items, so that several share a sync and
-    /// the line never waits for the disk. At most
+    /// Work that goes on beside the next messages: MLS messages and chunks of items, so that several
+    /// share a sync and the line never waits for the disk. At most
     /// [`CREDIT_CHUNKS`](limits::CREDIT_CHUNKS) of a connection may be under way.
     pub later: Option<Later>,
 }
@@ -217,9 +218,9 @@ impl Open {
 
     async fn answer(mut self, id: RequestId, request: Request, now: UnixMillis) -> (Session, Turn) {
         let result = match self.caller.admit(&self.network, now) {
-            Ok(()) if is_of_a_chunk(&request) && self.caller.bulk().is_ok() => {
-                let later = self.later(id, request, now);
-                return (Session::Open(self), later);
+            Ok(()) if self.goes_beside(&request) => {
+                let turn = self.beside(id, request, now).await;
+                return (Session::Open(self), turn);
             }
             Ok(()) => Box::pin(dispatch(&self.network, &self.caller, request, now)).await,
             Err(error) => Err(error),
@@ -236,27 +237,39 @@ impl Open {
         (next, Turn::now(frames))
     }
 
-    /// Puts and gets of chunks change nothing that the next message depends on.
-    fn later(&self, id: RequestId, request: Request, now: UnixMillis) -> Turn {
+    /// What changes nothing that the next message depends on.
+    fn goes_beside(&self, request: &Request) -> bool {
+        match request {
+            Request::ItemPut { .. } | Request::ItemGet { .. } => self.caller.bulk().is_ok(),
+            Request::Append(append) => append.commit.is_none() && self.caller.chat().is_ok(),
+            _ => false,
+        }
+    }
+
+    /// Begins the work. A message's place among its sender's others is then taken.
+    async fn beside(&self, id: RequestId, request: Request, now: UnixMillis) -> Turn {
+        if let Request::Append(append) = &request {
+            // So that the first turn comes as far as the store's queue. What is wrong shows there.
+            let _ = ops::append::prepare(&self.network, append).await;
+        }
         let (network, caller) = (self.network.clone(), self.caller.again());
         let limit = self.message_limit();
-        let later = async move {
+        let mut later: Later = Box::pin(async move {
             let result = dispatch(&network, &caller, request, now).await;
             frames(id, result.map_err(|error| failure(&error)), limit)
-        };
-        Turn {
-            frames: Vec::new(),
-            later: Some(Box::pin(later)),
+        });
+        match poll!(&mut later) {
+            Poll::Ready(frames) => Turn::now(frames),
+            Poll::Pending => Turn {
+                frames: Vec::new(),
+                later: Some(later),
+            },
         }
     }
 
     fn frames(&self, id: RequestId, result: Result<Reply, Failure>) -> Vec<Bytes> {
         frames(id, result, self.message_limit())
     }
-}
-
-fn is_of_a_chunk(request: &Request) -> bool {
-    matches!(request, Request::ItemPut { .. } | Request::ItemGet { .. })
 }
 
 /// A reply, in parts if it is too large for one message.

@@ -1,6 +1,7 @@
 //! Connections: the opening, what is told to whom, and how they end.
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use plenary_certs::{
     handshake::{Opener, Transcript},
     ledger::Capacity,
@@ -368,6 +369,41 @@ fn large_frames_travel_in_parts_both_ways() {
             Ok(Reply::SealedList(expected))
         ))
     );
+}
+
+#[test]
+fn messages_that_follow_at_once_keep_their_order_whenever_they_are_answered() {
+    let founding = Rig::new();
+    let mut owner = founding.peer(1);
+    founding.open_channel(OPEN, &mut owner);
+    // A server that has not seen the channel yet.
+    let rig = Rig::over(founding.store.clone(), Config::default()).unwrap();
+    let mut line = Line::login(&rig, 1, Purpose::Chat);
+    let mut under_way = Vec::new();
+    for n in 1..=5u64 {
+        let request = message_request(OPEN, &mut owner, &format!("number {n}"));
+        let client_id = request.client_id;
+        let frame = ClientFrame::Request(RequestId(n), Request::Append(request));
+        let session = line.session.take().unwrap();
+        let (session, turn) = done(session.take(encode_client(frame), NOW));
+        line.session = Some(session);
+        assert!(turn.frames.is_empty(), "answered before it was signed");
+        under_way.push((n, turn.later.unwrap()));
+        // Its place is taken, and nobody waited.
+        let log = rig.log(OPEN);
+        assert_eq!(
+            (log.len() as u64, log[n as usize - 1].client_id),
+            (n, client_id)
+        );
+    }
+    let (numbers, answers): (Vec<_>, Vec<_>) = under_way.into_iter().rev().unzip();
+    for (n, frames) in numbers.into_iter().zip(done(join_all(answers))) {
+        let answer = decode_server(frames[0].clone()).unwrap();
+        let ServerFrame::Reply(id, Ok(Reply::Appended { head, repeated })) = answer else {
+            panic!("{answer:?}");
+        };
+        assert_eq!((id, head.head.seq.0, repeated), (RequestId(n), n, false));
+    }
 }
 
 #[test]

@@ -21,7 +21,9 @@ fn two_hundred_and_fifty_six_append_at_once() {
     }));
     let heard: Arc<Mutex<Vec<Moved>>> = Arc::default();
     let listener = Arc::clone(&heard);
-    store.watch(Box::new(move |moved| listener.lock().unwrap().push(moved)));
+    store.watch(Box::new(move |moved| {
+        listener.lock().unwrap().extend_from_slice(moved)
+    }));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .build()

@@ -385,6 +385,13 @@ impl Ledger {
         Standing::Live
     }
 
+    /// When the admission of a device's member ends, as stated at a position; `None`: never, or not
+    /// admitted.
+    pub fn admission_ends(&self, device: DeviceId, at: LedgerSeq) -> Option<UnixMillis> {
+        let member = self.member(self.device(device)?.member)?;
+        member.admissions.at(at)?.ends
+    }
+
     fn lapsed(&self, member: MemberId, at: LedgerSeq, now: UnixMillis) -> bool {
         let admission = self.member(member).and_then(|m| m.admissions.at(at));
         admission.is_none_or(|admit| admit.ends.is_some_and(|end| end <= now))

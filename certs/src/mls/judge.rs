@@ -286,18 +286,15 @@ pub fn entry(
     }
 }
 
-/// The devices of a roster whose members' GRANT was taken back, as of a ledger prefix. Any member
-/// may remove them; the owner stays.
+/// Those of a channel's devices whose members' GRANT was taken back, as of a ledger prefix. Any
+/// member may remove them; the owner stays.
 pub fn withdrawn(
-    roster: &Roster<'_>,
+    devices: impl Iterator<Item = DeviceId>,
     ledger: &Ledger,
     at: LedgerSeq,
     channel: ChannelId,
     entry: (MemberId, Rule),
 ) -> Vec<DeviceId> {
-    let devices = roster
-        .members_iter()
-        .filter_map(|member| device_of(&member.signing_identity));
     let goes = |device: &DeviceId| {
         let member = ledger.device(*device).map(|known| known.member);
         member.is_some_and(|member| is_withdrawn(ledger, at, channel, entry, member))

@@ -36,6 +36,11 @@ impl Horizon {
         device == self.own || self.reaches(ledger, device, now)
     }
 
+    /// Nobody is beyond it.
+    pub(crate) fn is_open(&self) -> bool {
+        self.through.is_none() && self.out.is_empty()
+    }
+
     /// The same, and of this device what others would say of it.
     pub(super) fn reaches(&self, ledger: &Ledger, device: DeviceId, now: UnixMillis) -> bool {
         let vouched = |through| ledger.standing(device, through, now) == Standing::Live;

@@ -93,6 +93,8 @@ pub(crate) use stamping::{SERVICE, ToStamp};
 
 /// A statement comes before the profile it names: after so long, ask again.
 const NAMES_AGAIN_MS: u64 = 3_000;
+/// A channel without a message for so long is quiet: its group is written whole.
+const QUIET_MS: u64 = 1_000;
 
 /// What the engine wants done or known.
 #[derive(Debug)]
@@ -293,6 +295,8 @@ struct Channel {
     turns: Vec<handing::Turn>,
     /// Whose messages did not open lately.
     failing: BTreeSet<DeviceId>,
+    /// When to write the group whole, unless messages go on.
+    settle_at: Option<UnixMillis>,
 }
 
 impl Channel {
@@ -322,6 +326,7 @@ impl Channel {
             gaps: Vec::new(),
             turns: Vec::new(),
             failing: BTreeSet::new(),
+            settle_at: None,
         }
     }
 
@@ -546,6 +551,7 @@ impl Engine {
             self.ledger_at = None;
             self.read_ledger();
         }
+        self.settle_groups(now)?;
         if !self.online {
             return Ok(());
         }
@@ -659,8 +665,40 @@ impl Engine {
         let channel = self.channels.get_mut(&id).ok_or(GroupError::Missing)?;
         match channel.group {
             Some(ref mut group) => Ok(group),
-            None => Ok(channel.group.insert(self.mls.load(id)?)),
+            None => {
+                let group = self.mls.load(id)?;
+                channel.settle_at = group.is_unsettled().then(|| self.clock.plus(QUIET_MS));
+                Ok(channel.group.insert(group))
+            }
         }
+    }
+
+    /// Stores what messages changed in a group, within the transaction that they are stored in.
+    fn save_group(&mut self, id: ChannelId) -> Result<(), GroupError> {
+        let at = self.clock.plus(QUIET_MS);
+        let group = self.group(id)?;
+        group.save()?;
+        let unsettled = group.is_unsettled();
+        if let Some(channel) = self.channels.get_mut(&id) {
+            channel.settle_at = unsettled.then_some(at);
+        }
+        Ok(())
+    }
+
+    /// Groups of channels that are quiet now are written whole.
+    fn settle_groups(&mut self, now: UnixMillis) -> Result<(), Error> {
+        let due = |channel: &&Channel| channel.settle_at.is_some_and(|at| at <= now);
+        let due: Vec<_> = self.channels.values().filter(due).collect();
+        let due: Vec<_> = due.iter().map(|channel| channel.row.id).collect();
+        for id in due {
+            if let Some(channel) = self.channels.get_mut(&id) {
+                channel.settle_at = None;
+                if channel.group.is_some() {
+                    self.reading_step(id, |engine| Ok(engine.group(id)?.settle()?))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// After a failure the group in memory may be ahead of the store.

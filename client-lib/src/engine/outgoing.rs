@@ -166,7 +166,7 @@ impl Engine {
                 return Err(GroupError::Beyond(device).into());
             }
             let bytes = group.seal(&data, &padded)?;
-            group.save()?;
+            engine.save_group(id)?;
             let sealed = SealedRow {
                 epoch,
                 signature: envelope.signature,

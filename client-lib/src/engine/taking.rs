@@ -182,7 +182,7 @@ impl Engine {
                     engine.mls.forget(id)?;
                     row.standing = if step.parted { In::Parted } else { In::Out };
                 } else if !skip {
-                    engine.group(id)?.save()?;
+                    engine.save_group(id)?;
                 }
                 engine.keep_chain(id, before, &mut step)?;
                 engine.save_row(row.clone())?;

@@ -17,19 +17,19 @@ use plenary_proto::{
 use super::Dice;
 use crate::store::identity::Identity;
 
-pub(super) const NETWORK: NetworkId = NetworkId([7; 16]);
-pub(super) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+pub(crate) const NETWORK: NetworkId = NetworkId([7; 16]);
+pub(crate) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
-pub(super) fn member(index: usize) -> MemberId {
+pub(crate) fn member(index: usize) -> MemberId {
     MemberId((1 + index as u128).to_be_bytes())
 }
 
-pub(super) fn device(index: usize) -> DeviceId {
+pub(crate) fn device(index: usize) -> DeviceId {
     DeviceId((0x1_0000 + index as u128).to_be_bytes())
 }
 
 /// `sealing`: secret and public half.
-pub(super) fn identity(dice: &Dice, index: usize, sealing: (&[u8], &[u8])) -> Identity {
+pub(crate) fn identity(dice: &Dice, index: usize, sealing: (&[u8], &[u8])) -> Identity {
     Identity {
         address: "localhost:1".to_owned(),
         ca_pin: [0; 32],
@@ -47,7 +47,7 @@ pub(super) fn identity(dice: &Dice, index: usize, sealing: (&[u8], &[u8])) -> Id
 }
 
 /// By two of the Board.
-pub(super) fn sign(board: &[SigningKey], statement: &Statement) -> Bytes {
+pub(crate) fn sign(board: &[SigningKey], statement: &Statement) -> Bytes {
     let bytes = statement.encode();
     let signatures = board[..2].iter().map(|key| sign_as_board(&bytes, key));
     SignedStatement::new(bytes.clone(), signatures.collect())
@@ -56,7 +56,7 @@ pub(super) fn sign(board: &[SigningKey], statement: &Statement) -> Bytes {
 }
 
 /// The statements, with the hash of ROOT 1: open channels, owned by the first member.
-pub(super) fn founding(
+pub(crate) fn founding(
     board: &[SigningKey],
     server: Option<&SigningKey>,
     all: &[Identity],

@@ -23,7 +23,7 @@
 )]
 
 mod board;
-mod crowd;
+pub(crate) mod crowd;
 mod dice;
 mod keys;
 mod large;

@@ -50,6 +50,8 @@ use crate::error::{Error, ErrorKind};
 const DATABASE: &str = "profile.db";
 /// The file that says how the key is derived. Not secret.
 const KDF: &str = "profile.kdf";
+/// Prepared statements kept: a message takes some twenty of them.
+const STATEMENTS: usize = 128;
 /// Version of the tables below.
 const SCHEMA: i64 = 1;
 
@@ -96,6 +98,8 @@ CREATE TABLE channel(
 ) WITHOUT ROWID;
 CREATE TABLE mls_group(id BLOB PRIMARY KEY NOT NULL, state BLOB NOT NULL);
 CREATE TABLE mls_tree(id BLOB PRIMARY KEY NOT NULL, tree BLOB NOT NULL);
+CREATE TABLE mls_used(position INTEGER PRIMARY KEY, id BLOB NOT NULL, record BLOB);
+CREATE INDEX mls_used_group ON mls_used(id);
 CREATE TABLE mls_key_package(id BLOB PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE sender(
     channel BLOB NOT NULL,
@@ -371,6 +375,7 @@ impl Store {
         // SHA-512, the default, took 40 % of storing a group of 500; processors have SHA-256 built in.
         connection.pragma_update(None, "cipher_hmac_algorithm", "HMAC_SHA256")?;
         connection.busy_timeout(Duration::from_secs(2))?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
         // One process a profile: two engines on one group state would use a key twice.
         let opened = connection
             .pragma_update(None, "locking_mode", "EXCLUSIVE")

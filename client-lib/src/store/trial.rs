@@ -12,7 +12,7 @@ use std::sync::{
 
 use rusqlite::Connection;
 
-use super::{SCHEMA, Store, TABLES};
+use super::{SCHEMA, STATEMENTS, Store, TABLES};
 use crate::error::{Error, ErrorKind};
 
 /// The process dies at a transaction.
@@ -63,7 +63,7 @@ impl Store {
         let connection = Connection::open_in_memory()?;
         connection.execute_batch(TABLES)?;
         connection.pragma_update(None, "user_version", SCHEMA)?;
-        connection.set_prepared_statement_cache_capacity(128);
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
         Ok(Self {
             connection: Arc::new(Mutex::new(connection)),
             synced: Arc::new(AtomicBool::new(true)),

@@ -2,7 +2,8 @@
 
 use mls_rs::{
     MlsMessage, MlsMessageDescription,
-    group::{CommitEffect, CommitSecrets, ContentType, ReceivedMessage, Sender},
+    error::MlsError,
+    group::{CommitEffect, CommitSecrets, ContentType, Member, ReceivedMessage, Sender},
 };
 use mls_rs_core::time::MlsTime;
 use plenary_certs::mls::{
@@ -10,20 +11,52 @@ use plenary_certs::mls::{
     auth_data::AuthData,
     context::{ChannelContext, Rule},
     credential::device_of,
-    judge::{Basis, Judge, JudgeError, check_ledger, entry, not_live, withdrawn},
+    judge::{Basis, Judge, JudgeError, check_ledger, entry, withdrawn},
 };
 use plenary_proto::ids::{ChannelId, DeviceId, Epoch, MemberId, UnixMillis};
 
-use super::{Config, GroupError, storage::Groups};
+use super::{
+    Config, GroupError,
+    roll::Roll,
+    storage::{Groups, Used},
+};
 use crate::engine::horizon::Horizon;
+
+/// So many messages, or bytes of them, are noted beside the stored state before it is written whole.
+const MOST_NOTED: usize = 64;
+const MOST_BYTES: usize = 256 * 1024;
 
 /// A group in memory. What it is on disk is what was saved last.
 pub(crate) struct Group {
     group: mls_rs::Group<Config>,
     judge: Judge,
     groups: Groups,
-    /// The tree on disk is of this epoch.
-    tree_epoch: Option<u64>,
+    /// State and tree on disk are of this epoch.
+    stored: Option<u64>,
+    /// What used keys since then: noted on disk, and not noted yet.
+    noted: Noted,
+    used: Vec<Used>,
+    roll: Option<Roll>,
+}
+
+/// How much is noted.
+#[derive(Clone, Copy, Default)]
+struct Noted {
+    messages: usize,
+    bytes: usize,
+}
+
+impl Noted {
+    fn and(self, all: &[Used]) -> Self {
+        let len = |used: &Used| match used {
+            Used::Own => 0,
+            Used::Other(record) => record.len(),
+        };
+        Self {
+            messages: self.messages + all.len(),
+            bytes: self.bytes + all.iter().map(len).sum::<usize>(),
+        }
+    }
 }
 
 /// A commit of this device, not yet taken by the server.
@@ -62,8 +95,41 @@ impl Group {
             group,
             judge,
             groups,
-            tree_epoch: None,
+            stored: None,
+            noted: Noted::default(),
+            used: Vec::new(),
+            roll: None,
         }
+    }
+
+    /// It was loaded; what is noted beside its state has used its keys from now on.
+    pub(super) fn use_up(&mut self, all: &[Used]) -> Result<(), GroupError> {
+        let damaged = |error: MlsError| {
+            GroupError::Invalid(format!("its keys do not fit its state: {error}"))
+        };
+        for used in all {
+            match used {
+                Used::Own => self.group.next_encryption_key().map(drop),
+                Used::Other(record) => MlsMessage::from_bytes(record)
+                    .and_then(|message| self.group.process_incoming_message(message))
+                    .map(drop),
+            }
+            .map_err(damaged)?;
+        }
+        self.stored = Some(self.group.current_epoch());
+        self.noted = self.noted.and(all);
+        Ok(())
+    }
+
+    fn roll(&mut self) -> &mut Roll {
+        let epoch = self.group.current_epoch();
+        let known = self.roll.take_if(|roll| roll.is_of(epoch));
+        let roll = known.unwrap_or_else(|| {
+            let roster = self.group.roster();
+            let leaf = |member: Member| Some((member.index, device_of(&member.signing_identity)?));
+            Roll::new(epoch, roster.members_iter().filter_map(leaf))
+        });
+        self.roll.insert(roll)
     }
 
     pub(crate) fn epoch(&self) -> Epoch {
@@ -93,7 +159,7 @@ impl Group {
     }
 
     /// As a record that ends it must name it. `basis`: of its last commit.
-    pub(crate) fn ended(&self, basis: Option<Basis>) -> Result<Ended, GroupError> {
+    pub(crate) fn ended(&mut self, basis: Option<Basis>) -> Result<Ended, GroupError> {
         Ok(Ended {
             context: self.context()?,
             epoch: self.epoch(),
@@ -118,34 +184,26 @@ impl Group {
     }
 
     /// Every device in it.
-    pub(crate) fn devices(&self) -> Vec<DeviceId> {
-        self.group
-            .roster()
-            .members_iter()
-            .filter_map(|member| device_of(&member.signing_identity))
-            .collect()
+    pub(crate) fn devices(&mut self) -> Vec<DeviceId> {
+        self.roll().devices().collect()
     }
 
     /// Devices in it that the newest ledger has out.
-    pub(crate) fn not_live(&self, now: UnixMillis) -> Vec<DeviceId> {
-        self.judge.ledger().read(|ledger| {
-            let basis = Basis {
-                seq: ledger.head().seq,
-                time: now,
-            };
-            not_live(&self.group.roster(), ledger, basis)
-                .into_iter()
-                .map(|(_, device)| device)
-                .collect()
-        })
+    pub(crate) fn not_live(&mut self, now: UnixMillis) -> Vec<DeviceId> {
+        let ledger = self.judge.ledger().clone();
+        ledger.read(|ledger| self.roll().not_live(ledger, now).to_vec())
     }
 
     /// Devices in it whose members' GRANT the newest ledger has taken back.
-    pub(crate) fn withdrawn(&self) -> Result<Vec<DeviceId>, GroupError> {
+    pub(crate) fn withdrawn(&mut self) -> Result<Vec<DeviceId>, GroupError> {
         let (channel, entry) = (self.context()?.channel, self.entry()?);
-        Ok(self.judge.ledger().read(|ledger| {
-            let at = ledger.head().seq;
-            withdrawn(&self.group.roster(), ledger, at, channel, entry)
+        let ledger = self.judge.ledger().clone();
+        Ok(ledger.read(|ledger| {
+            let find = |leaves: &[(u32, DeviceId)]| {
+                let devices = leaves.iter().map(|(_, device)| *device);
+                withdrawn(devices, ledger, ledger.head().seq, channel, entry)
+            };
+            self.roll().withdrawn(ledger, find).to_vec()
         }))
     }
 
@@ -172,11 +230,14 @@ impl Group {
     }
 
     /// A device in it from beyond the horizon, if there is one.
-    pub(crate) fn beyond(&self, horizon: &Horizon, now: UnixMillis) -> Option<DeviceId> {
-        let devices = self.devices();
-        self.judge.ledger().read(|ledger| {
-            devices
-                .into_iter()
+    pub(crate) fn beyond(&mut self, horizon: &Horizon, now: UnixMillis) -> Option<DeviceId> {
+        if horizon.is_open() {
+            return None;
+        }
+        let ledger = self.judge.ledger().clone();
+        let roll = self.roll();
+        ledger.read(|ledger| {
+            roll.devices()
                 .find(|device| !horizon.accepts(ledger, *device, now))
         })
     }
@@ -196,6 +257,7 @@ impl Group {
         let message = self
             .group
             .encrypt_application_message(content, data.encode())?;
+        self.used.push(Used::Own);
         Ok(message.to_bytes()?)
     }
 
@@ -221,6 +283,7 @@ impl Group {
         };
         match (received, basis) {
             (ReceivedMessage::ApplicationMessage(message), None) => {
+                self.used.push(Used::Other(bytes.to_vec()));
                 let data = AuthData::decode(&message.authenticated_data)
                     .map_err(|error| JudgeError::AuthData(error.to_string()))?;
                 self.judge
@@ -279,17 +342,15 @@ impl Group {
         }
     }
 
-    fn committer_before(&self, sender: Option<Sender>) -> Option<DeviceId> {
+    fn committer_before(&mut self, sender: Option<Sender>) -> Option<DeviceId> {
         match sender {
             Some(Sender::Member(index)) => self.device_at(index),
             _ => None,
         }
     }
 
-    pub(super) fn device_at(&self, index: u32) -> Option<DeviceId> {
-        self.group
-            .member_at_index(index)
-            .and_then(|member| device_of(&member.signing_identity))
+    pub(super) fn device_at(&mut self, index: u32) -> Option<DeviceId> {
+        self.roll().at(index)
     }
 
     /// Makes a commit that adds, removes, and takes out whoever the ledger has out. The group
@@ -361,14 +422,42 @@ impl Group {
         Ok(())
     }
 
-    /// Writes the group: the state always, the tree when the epoch moved.
+    /// Writes what changed: after a commit the state and the tree, after messages what used keys.
     pub(crate) fn save(&mut self) -> Result<(), GroupError> {
+        let noted = self.noted.and(&self.used);
+        let in_epoch = self.stored == Some(self.group.current_epoch());
+        if !in_epoch || noted.messages > MOST_NOTED || noted.bytes > MOST_BYTES {
+            return self.save_whole();
+        }
+        self.groups.put_used(self.group.group_id(), &self.used)?;
+        self.noted = noted;
+        self.used.clear();
+        Ok(())
+    }
+
+    /// Whether the stored state still holds the secrets of used keys.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        self.noted.messages > 0
+    }
+
+    /// Writes the state whole if need be: what used keys came from is gone then.
+    pub(crate) fn settle(&mut self) -> Result<(), GroupError> {
+        match self.noted.and(&self.used).messages {
+            0 => Ok(()),
+            _ => self.save_whole(),
+        }
+    }
+
+    fn save_whole(&mut self) -> Result<(), GroupError> {
+        let epoch = Some(self.group.current_epoch());
         self.group.write_to_storage_without_ratchet_tree()?;
-        if self.tree_epoch != Some(self.group.current_epoch()) {
+        if self.stored != epoch {
             let tree = self.group.export_tree().to_bytes()?;
             self.groups.put_tree(self.group.group_id(), &tree)?;
-            self.tree_epoch = Some(self.group.current_epoch());
         }
+        self.stored = epoch;
+        self.noted = Noted::default();
+        self.used.clear();
         Ok(())
     }
 }

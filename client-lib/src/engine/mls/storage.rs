@@ -40,10 +40,20 @@ impl IntoAnyError for StorageError {
     }
 }
 
-/// Group states, trees apart: a tree changes at a commit, a state at each message. The log is
-/// ordered, so no past epoch is kept.
+/// Group states and trees as of a commit, and what used keys since. The log is ordered, so no past
+/// epoch is kept.
 #[derive(Debug, Clone)]
 pub(crate) struct Groups(pub(crate) Store);
+
+/// What used a key of the current epoch's secret tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Used {
+    /// A message of this device: its own next key.
+    Own,
+    /// Another's message, as it came. Only mls-rs knows which key that is, and tells with
+    /// `export_key_generation`, which does not build without `prior_epoch`.
+    Other(Vec<u8>),
+}
 
 impl GroupStateStorage for Groups {
     type Error = StorageError;
@@ -67,13 +77,17 @@ impl GroupStateStorage for Groups {
         _: Vec<EpochRecord>,
         _: Vec<EpochRecord>,
     ) -> Result<(), StorageError> {
-        self.0
-            .lock()
+        let connection = self.0.lock();
+        connection
             .prepare_cached(
                 "INSERT INTO mls_group(id, state) VALUES(?1, ?2)
                  ON CONFLICT(id) DO UPDATE SET state = ?2",
             )?
             .execute(params![state.id, state.data.as_slice()])?;
+        // A state written whole has used them.
+        connection
+            .prepare_cached("DELETE FROM mls_used WHERE id = ?")?
+            .execute([state.id])?;
         Ok(())
     }
 
@@ -97,8 +111,36 @@ impl Groups {
         Ok(())
     }
 
+    /// Notes what used keys since the state was written.
+    pub(crate) fn put_used(&self, group: &[u8], all: &[Used]) -> Result<(), StorageError> {
+        let connection = self.0.lock();
+        let mut insert =
+            connection.prepare_cached("INSERT INTO mls_used(id, record) VALUES(?, ?)")?;
+        for used in all {
+            let record = match used {
+                Used::Own => None,
+                Used::Other(record) => Some(record),
+            };
+            insert.execute(params![group, record])?;
+        }
+        Ok(())
+    }
+
+    /// In the order of their use.
+    pub(crate) fn used(&self, group: &[u8]) -> Result<Vec<Used>, StorageError> {
+        let connection = self.0.lock();
+        let mut query = connection
+            .prepare_cached("SELECT record FROM mls_used WHERE id = ? ORDER BY position")?;
+        let rows = query.query_map([group], |row| {
+            let record: Option<Vec<u8>> = row.get(0)?;
+            Ok(record.map_or(Used::Own, Used::Other))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     pub(crate) fn remove(&self, group: &[u8]) -> Result<(), StorageError> {
         let connection = self.0.lock();
+        connection.execute("DELETE FROM mls_used WHERE id = ?", [group])?;
         connection.execute("DELETE FROM mls_group WHERE id = ?", [group])?;
         connection.execute("DELETE FROM mls_tree WHERE id = ?", [group])?;
         Ok(())

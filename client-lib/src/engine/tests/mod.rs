@@ -16,6 +16,7 @@ mod revocations;
 mod roster;
 mod sending;
 mod stamping;
+mod used_keys;
 mod views;
 mod waiting;
 

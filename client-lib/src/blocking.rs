@@ -19,7 +19,8 @@ use secrecy::SecretString;
 use tokio::runtime::Runtime;
 
 use crate::{
-    ChannelInfo, Consumer as AsyncConsumer, Error, MemberInfo, Message, Status, content::Draft,
+    ChannelInfo, Consumer as AsyncConsumer, Error, Found, MemberInfo, Message, Search, Status,
+    content::Draft,
 };
 
 /// See [`crate::Client`]; brings its own runtime of one thread.
@@ -108,6 +109,11 @@ impl Client {
         limit: u32,
     ) -> Result<Vec<Message>, Error> {
         self.wait(|client| client.messages(channel, after, limit))
+    }
+
+    /// See [`crate::Client::search`].
+    pub fn search(&self, search: Search) -> Result<Vec<Found>, Error> {
+        self.wait(|client| client.search(search))
     }
 
     /// See [`crate::Client::consumer`].

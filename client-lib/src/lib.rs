@@ -33,10 +33,10 @@ pub use audit::{Audit, AuditProgress, AuditedChannel, Compared, Wrong};
 pub use client::{
     Admission, Audience, AudienceChange, BoardKeyFile, BoardPerson, Builder, ChannelChange,
     ChannelInfo, CleanBreakCertificate, Client, Consumer, CustodyRecord, DeviceInfo, DownloadBegun,
-    Events, Founding, Holder, Joining, Kept, LinkCode, Linking, MemberInfo, Message, NewBoard,
-    NewChannel, Notice, Original, Outgoing, PendingAdmission, PendingLink, Person, PolicyChange,
-    Presence, Receipt, Receipts, RequestFile, Requested, RootChange, SendFile, Signatory, Stated,
-    Status, TimeStamping, UploadBegun, Usage,
+    Events, Found, Founding, Holder, Joining, Kept, LinkCode, Linking, MemberInfo, Message,
+    NewBoard, NewChannel, Notice, Original, Outgoing, PendingAdmission, PendingLink, Person,
+    PolicyChange, Presence, Receipt, Receipts, RequestFile, Requested, RootChange, Search,
+    SendFile, Signatory, Stated, Status, TimeStamping, UploadBegun, Usage,
 };
 pub use client::{Beat, Checked, HeartbeatKeyFile, HeartbeatMachine, Note};
 pub use engine::{AlarmKind, DeviceChange, DeviceNews, Event};

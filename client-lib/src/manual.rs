@@ -24,11 +24,25 @@
 //! becomes a message when the record comes back, equal to the byte, in its place in the log: so every
 //! device shows one order, its own messages included.
 //!
-//! **Trees apart.** A group's state is written at each message, its tree only when the epoch moved:
-//! with 1,000 hybrid devices that is 28 KB instead of 2.8 MB. They lie in tables of their own, since
+//! **Trees apart, and keys noted.** A group's tree (2.8 MB with 1,000 hybrid devices) and its state
+//! (28 KB) are written when the epoch moved. mls-rs copies the tree to write the state, so a message
+//! does not write it: it notes what used a key, its own or another's record, in the transaction that
+//! stores the message, and a group that is loaded uses those keys up before it does anything else. The
+//! state is written whole after 64 messages or 256 KiB, and once a channel was quiet for a second;
+//! until then the secrets of some used keys lie in the store beside the messages that they opened.
+//! Which generation a record used mls-rs tells only with a feature that does not build without past
+//! epochs, so the record itself is noted. What the ledger says of the leaves is kept until a commit, a
+//! statement or the end of an admission changes it. Trees lie in tables of their own, since
 //! SQLite writes a row as a whole, and in tables with a row id: a search in one without reads rows to
 //! compare them, pages of a tree included. Pages are authenticated by HMAC-SHA-256, which processors
 //! have built in; SHA-512, SQLCipher's default, took 40 % of storing a group of 500.
+//!
+//! **Search is an index within.** FTS5's tables lie in the same sealed database and are changed by
+//! triggers in the transaction that changes the messages: no way of storing or deleting can forget it.
+//! It holds no second copy of the texts; deletion takes the words out of it, too. Channel and device of a
+//! message are words of a second column, and entries are numbered by time, so that FTS5 itself narrows
+//! down and stops at the newest that are wanted. Accents are taken off Latin letters only, as SQLite
+//! does it.
 //!
 //! **What convicts is kept.** Each record's entry hash (37 bytes a record with its share of the block's
 //! row, measured) and, for every 256 records and at the end, the server's signed head. A signature

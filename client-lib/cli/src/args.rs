@@ -43,7 +43,9 @@ pub(crate) use devices::{
 pub(crate) use files::{GetArgs, SendFileArgs};
 pub(crate) use handing::{ForwardArgs, KeptArgs, TermsArgs, TransfersArgs};
 pub(crate) use helping::{CompletionsArgs, DoctorArgs, ManArgs};
-pub(crate) use messages::{MarkArgs, ReaderArgs, ReplyArgs, SendArgs, TailArgs, TalkArgs};
+pub(crate) use messages::{
+    MarkArgs, ReaderArgs, ReplyArgs, SearchArgs, SendArgs, TailArgs, TalkArgs,
+};
 pub(crate) use network::{FoundArgs, NetworkCommand, SubmitArgs};
 pub(crate) use people::{
     CapacityArg, InviteArgs, JoinArgs, LedgerCommand, LogArgs, MembersArgs, RequestsArgs,
@@ -164,6 +166,8 @@ pub(crate) enum Command {
     Reply(ReplyArgs),
     /// Show messages.
     Tail(TailArgs),
+    /// Find messages and files by their words, in what this device holds.
+    Search(SearchArgs),
     /// Discuss in a channel: shows what comes, sends every line typed.
     Talk(TalkArgs),
     /// Hand files over in a channel.

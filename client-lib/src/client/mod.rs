@@ -18,6 +18,7 @@ mod link;
 mod people;
 mod profile;
 mod removing;
+mod search;
 mod stamps;
 mod streams;
 
@@ -52,6 +53,9 @@ pub use ledger::{Notice, Signatory};
 pub use link::{LinkCode, Linking, PendingLink};
 pub use people::{Audience, AudienceChange, MemberInfo};
 pub use profile::{Admission, BoardPerson, Founding, Joining, Person};
+#[cfg(test)]
+pub(crate) use search::look;
+pub use search::{Found, Search};
 pub use stamps::TimeStamping;
 
 use crate::{

@@ -82,6 +82,14 @@ impl Engine {
             .read(|ledger| ledger.device(device).map(|device| device.member))
     }
 
+    /// Every device that was ever of a member.
+    pub(crate) fn devices_ever_of(&self, member: MemberId) -> Vec<DeviceId> {
+        self.ledger.read(|ledger| {
+            let devices = ledger.devices().filter(|device| device.member == member);
+            devices.map(|device| device.id).collect()
+        })
+    }
+
     pub(crate) fn ledger_members(&self) -> Vec<MemberId> {
         self.ledger
             .read(|ledger| ledger.members().map(|member| member.id).collect())

@@ -30,10 +30,10 @@ pub(crate) struct MessageRow {
     pub(crate) handed_by: Option<DeviceId>,
 }
 
-const COLUMNS: &str = "position, channel, seq, client_id, device, time, epoch, content, \
+pub(super) const COLUMNS: &str = "position, channel, seq, client_id, device, time, epoch, content, \
                        signature, seen, handed_by";
 
-fn from_row(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
+pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
     Ok(MessageRow {
         position: row.get::<_, i64>(0)? as u64,
         channel: column(row, 1)?,

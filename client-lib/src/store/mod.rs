@@ -17,6 +17,7 @@ pub(crate) mod messages;
 pub(crate) mod outbox;
 pub(crate) mod pending;
 pub(crate) mod returns;
+pub(crate) mod search;
 pub(crate) mod stays;
 #[cfg(any(test, feature = "simulation"))]
 mod trial;
@@ -303,11 +304,7 @@ impl Store {
         file.write_all(&bytes)?;
         file.sync_all()?;
         let store = Self::connect(folder, &kdf, passphrase)?;
-        store.atomic(|| {
-            store.lock().execute_batch(TABLES)?;
-            store.lock().pragma_update(None, "user_version", SCHEMA)?;
-            Ok(())
-        })?;
+        store.atomic(|| Ok(create_tables(&store.lock())?))?;
         fs::File::open(folder)?.sync_all()?;
         Ok(store)
     }
@@ -376,6 +373,7 @@ impl Store {
         connection.pragma_update(None, "cipher_hmac_algorithm", "HMAC_SHA256")?;
         connection.busy_timeout(Duration::from_secs(2))?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        search::register(&connection)?;
         // One process a profile: two engines on one group state would use a key twice.
         let opened = connection
             .pragma_update(None, "locking_mode", "EXCLUSIVE")
@@ -450,6 +448,12 @@ impl Store {
         }
         result
     }
+}
+
+fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(TABLES)?;
+    connection.execute_batch(search::TABLES)?;
+    connection.pragma_update(None, "user_version", SCHEMA)
 }
 
 pub(crate) fn create_private_folder(folder: &Path) -> Result<(), Error> {

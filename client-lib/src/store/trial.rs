@@ -12,7 +12,7 @@ use std::sync::{
 
 use rusqlite::Connection;
 
-use super::{SCHEMA, STATEMENTS, Store, TABLES};
+use super::{STATEMENTS, Store, create_tables, search};
 use crate::error::{Error, ErrorKind};
 
 /// The process dies at a transaction.
@@ -61,8 +61,8 @@ impl Store {
     /// A new store in memory, unsealed: nothing secret is in it.
     pub(crate) fn in_memory() -> Result<Self, Error> {
         let connection = Connection::open_in_memory()?;
-        connection.execute_batch(TABLES)?;
-        connection.pragma_update(None, "user_version", SCHEMA)?;
+        search::register(&connection)?;
+        create_tables(&connection)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         Ok(Self {
             connection: Arc::new(Mutex::new(connection)),

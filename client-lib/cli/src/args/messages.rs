@@ -127,3 +127,33 @@ pub(crate) struct TalkArgs {
     #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
     pub(crate) lines: usize,
 }
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  plenary search wallet seized
+  plenary search 'cold storage' --channel encryption --since 2026-03-01
+  plenary search passport --from 'Bob Brown' --json | jq -r .excerpt
+
+Looks through what this device holds: texts, titles of threads, names of files. Every word must be
+there, from its beginning on (`wal` finds wallet; a single letter only itself); words held together by
+quotes are a phrase, found as it is. Case does not count, nor do accents on Latin letters. The newest come first. What was
+edited, taken back or withdrawn since is not found. In scripts without blanks between words, only the
+beginning of a run of letters is found.")]
+pub(crate) struct SearchArgs {
+    /// What to look for.
+    #[arg(required = true, value_name = "WORDS")]
+    pub(crate) words: Vec<String>,
+    /// In this channel only: its name, or the beginning of its id.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) channel: Option<String>,
+    /// By this member only: the name, or the beginning of the id.
+    #[arg(long, value_name = "WHO")]
+    pub(crate) from: Option<String>,
+    /// From then on: 2h, 3d, 2026-03-01, 2026-03-01T09:30.
+    #[arg(long, value_name = "DATE", value_parser = time::moment)]
+    pub(crate) since: Option<UnixMillis>,
+    /// How many at most.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: u32,
+}

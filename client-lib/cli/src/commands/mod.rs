@@ -19,6 +19,7 @@ mod link;
 mod network;
 mod people;
 mod requests;
+mod search;
 mod send;
 mod show;
 mod stamps;
@@ -48,6 +49,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Send(args) => send::send(context, args).await,
         Command::Reply(args) => send::reply(context, args).await,
         Command::Tail(args) => tail::run(context, &args).await,
+        Command::Search(args) => search::run(context, &args).await,
         Command::Talk(args) => talk::run(context, args).await,
         Command::SendFile(args) => files::send(context, args).await,
         Command::Get(args) => files::get(context, args).await,

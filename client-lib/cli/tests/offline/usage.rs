@@ -20,6 +20,7 @@ fn help_teaches_and_tells_the_exit_codes() {
         ("board", "How an admission goes"),
         ("send", "--label TLP:RED"),
         ("tail", "jq -r .text"),
+        ("search", "jq -r .excerpt"),
         ("join", "fingerprint"),
         ("audit", "--compare heads.bob"),
         ("verify", "--root1 HASH"),

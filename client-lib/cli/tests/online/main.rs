@@ -54,6 +54,9 @@ fn main() -> ExitCode {
         "an_owner_and_the_board_put_members_out_of_a_channel",
         || wait(an_owner_and_the_board_put_members_out_of_a_channel()),
     );
+    run("what_was_said_is_found_by_its_words", || {
+        wait(what_was_said_is_found_by_its_words())
+    });
     run(
         "a_file_is_shown_fetched_stamped_and_its_bundle_mailed",
         || wait(files::a_file_is_shown_fetched_stamped_and_its_bundle_mailed()),
@@ -292,6 +295,55 @@ async fn an_owner_and_the_board_put_members_out_of_a_channel() -> Result<()> {
             .messages(channel, plenary_client::ids::Seq(0), 10)
             .await?;
         ensure!(after.is_empty(), "{after:?}");
+    }
+    Ok(())
+}
+
+async fn what_was_said_is_found_by_its_words() -> Result<()> {
+    let mut desk = Desk::new(&["Bob Brown"]).await?;
+    let (alice, bob) = (
+        desk.network.founder.client()?.clone(),
+        desk.members[0].client()?.clone(),
+    );
+    let channel = alice.channel("encryption").await?.id;
+    let texts = [
+        "Wallets seized in Zürich",
+        "a cold storage wallet",
+        "cold, and no wallet in storage",
+    ];
+    for client in [&alice, &bob] {
+        client.enter(channel).await?;
+        tokio::time::timeout(PATIENCE, client.entered(channel)).await??;
+    }
+    for (client, text) in [&alice, &alice, &bob].into_iter().zip(texts) {
+        let sent = client.send(channel, Draft::text(text)).await?;
+        tokio::time::timeout(PATIENCE, sent.delivered()).await??;
+    }
+    drop(bob);
+    desk.members[0].leave().await?;
+    let profile = desk.members[0].folder.clone();
+    let from = ["--from", "Alice Ames", "--channel", "encryption"];
+    for (words, expected) in [
+        (&["wal"][..], &[2, 1, 0][..]),
+        (&["wallet", "--limit", "1"], &[2]),
+        (&["cold storage"], &[1]),
+        (&["cold", "storage"], &[2, 1]),
+        (&["zurich", "\"seized in"], &[0]),
+        (&["wal\" OR \"x", "NEAR(", "*"], &[]),
+        (&["wallet", "--since", "2100-01-01"], &[]),
+        (&[&["wallet"][..], &from].concat(), &[1, 0]),
+    ] {
+        let found = printed(&desk.run(&profile, &[&["search"], words].concat()).await?)?;
+        let found: Vec<_> = found.iter().map(|one| one["text"].as_str()).collect();
+        let expected: Vec<_> = expected.iter().map(|at| Some(texts[*at])).collect();
+        ensure!(found == expected, "{words:?}: {found:?}");
+    }
+    for nothing in [&["*"][..], &["\"", "-"], &["wallet", "--from", "Nobody"]] {
+        let refused = desk.run(&profile, &[&["search"], nothing].concat()).await?;
+        ensure!(
+            !refused.status.success() && refused.stdout.is_empty(),
+            "{nothing:?}"
+        );
     }
     Ok(())
 }

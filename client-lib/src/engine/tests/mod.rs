@@ -14,6 +14,7 @@ mod recovery;
 mod removing;
 mod revocations;
 mod roster;
+mod searching;
 mod sending;
 mod stamping;
 mod used_keys;

@@ -23,6 +23,8 @@ mod channels;
 pub mod config;
 mod dispatch;
 pub mod error;
+pub mod export;
+pub mod fields;
 mod heads;
 pub mod hub;
 pub mod items;

@@ -1,5 +1,7 @@
 //! The memory engine: the [`Store`] for tests and for the core's own checks. Keeps nothing.
 
+mod export;
+
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     ops::Bound,
@@ -48,7 +50,7 @@ struct Inner {
 
 struct Log {
     head: ChannelHead,
-    trimmed: Seq,
+    trimmed: ChannelHead,
     epoch: Epoch,
     group: GroupState,
     records: VecDeque<Arc<Record>>,
@@ -132,7 +134,7 @@ impl Store for MemoryStore {
         }
         let log = Log {
             head: ChannelHead::EMPTY,
-            trimmed: Seq(0),
+            trimmed: ChannelHead::EMPTY,
             epoch,
             group,
             records: VecDeque::new(),
@@ -155,9 +157,9 @@ impl Store for MemoryStore {
     ) -> Result<(Vec<Record>, ChannelHead), StoreError> {
         let mut inner = self.lock();
         let log = inner.log(channel)?;
-        if after < log.trimmed {
+        if after < log.trimmed.seq {
             return Err(StoreError::Trimmed {
-                trimmed: log.trimmed,
+                trimmed: log.trimmed.seq,
             });
         }
         let mut records = Vec::new();
@@ -187,7 +189,7 @@ impl Store for MemoryStore {
         let inner = self.lock();
         Ok(inner.channels.get(&channel).map(|log| ChannelState {
             head: log.head,
-            trimmed: log.trimmed,
+            trimmed: log.trimmed.seq,
             epoch: log.epoch,
             group: log.group.clone(),
         }))
@@ -207,7 +209,10 @@ impl Store for MemoryStore {
         {
             if let Some(record) = log.records.pop_front() {
                 log.marks.remove(&(record.device, record.client_id));
-                log.trimmed = record.seq;
+                log.trimmed = ChannelHead {
+                    seq: record.seq,
+                    hash: record.hash,
+                };
             }
         }
         Ok(())

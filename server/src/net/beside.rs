@@ -38,6 +38,10 @@ impl Beside {
         if let Some(frames) = self.done.pop_front() {
             return Poll::Ready(frames);
         }
+        // Most connections have none at most times.
+        if self.running.is_empty() {
+            return Poll::Pending;
+        }
         match self.running.poll_next_unpin(cx) {
             Poll::Ready(Some(frames)) => Poll::Ready(frames),
             Poll::Ready(None) | Poll::Pending => Poll::Pending,

@@ -1,12 +1,14 @@
 //! Putting the things of an export into a new store, each verified as far as it can be.
 
-use plenary_core::store::{Record, StoreError, WaitingWelcome, chain};
+use plenary_core::{
+    export::{Item, follow},
+    store::{Record, StoreError, WaitingWelcome},
+};
 use plenary_proto::ids::{ChannelHead, ChannelId, DeviceId, Epoch};
 
 use super::{
     batch::{Batch, Changes},
     execute,
-    export::Item,
     marks::mark,
     rows::{
         ChannelRow, NumberedRow, RecordRow, WelcomeRow, channel_key, encode_mark, mark_key,
@@ -76,29 +78,13 @@ fn restore_record(
     let row = batch.get_as(&key, ChannelRow::decode)?;
     let mut row = row.ok_or(StoreError::NoChannel)?;
     let (seq, device, client) = (record.seq, record.device, record.client_id);
-    let bytes = &record.bytes;
-    let hash = chain(
-        &row.head.hash,
-        channel,
-        seq,
-        device,
-        client,
-        record.time,
-        bytes,
-    );
-    if seq != row.head.seq.next() || hash != record.hash {
-        return Err(StoreError::Damaged(format!(
-            "record {} of channel {channel} in the export breaks the channel's chain; use another export",
-            seq.0
-        )));
-    }
-    row.head = ChannelHead { seq, hash };
+    row.head = follow(&row.head, channel, &record)?;
     let mut changes = Changes::default();
     let kept = RecordRow {
         device,
         client_id: client,
         time: record.time,
-        hash,
+        hash: record.hash,
         slot: changes.slot(record.bytes),
     };
     changes.set_new(record_key(channel, seq), kept.encode());

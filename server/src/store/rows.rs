@@ -3,6 +3,7 @@
 //! Integers are big-endian. A [`Slot`] always comes last, so no length is ambiguous.
 
 use bytes::Bytes;
+pub(super) use plenary_core::fields::{Fields, Malformed};
 use plenary_core::store::{Append, Record};
 use plenary_proto::ids::{
     ChannelHead, ChannelId, ClientId, DeviceId, Digest, Epoch, Seq, UnixMillis,
@@ -32,10 +33,6 @@ pub(super) const QUEUE: u8 = b'q';
 pub(super) const RECORD: u8 = b'r';
 /// `w` device channel: a waiting welcome.
 pub(super) const WELCOME: u8 = b'w';
-
-/// A row that cannot be what was written, although its checksum holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Malformed;
 
 /// Key of one of the kinds above.
 pub(super) fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
@@ -371,33 +368,6 @@ fn read_head(fields: &mut Fields<'_>) -> Result<ChannelHead, Malformed> {
         seq: Seq(fields.u64()?),
         hash: Digest(fields.array()?),
     })
-}
-
-/// What is left to read of a row or a header.
-pub(super) struct Fields<'a>(pub &'a [u8]);
-
-impl Fields<'_> {
-    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let (first, rest) = self.0.split_first_chunk().ok_or(Malformed)?;
-        self.0 = rest;
-        Ok(*first)
-    }
-
-    pub fn u64(&mut self) -> Result<u64, Malformed> {
-        self.array().map(u64::from_be_bytes)
-    }
-
-    pub fn u32(&mut self) -> Result<u32, Malformed> {
-        self.array().map(u32::from_be_bytes)
-    }
-
-    pub fn end(self) -> Result<(), Malformed> {
-        if self.0.is_empty() {
-            Ok(())
-        } else {
-            Err(Malformed)
-        }
-    }
 }
 
 #[cfg(test)]

@@ -22,7 +22,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use plenary_core::store::{Append, Appended, GroupState, Moved, StoreError};
+use plenary_core::{
+    export::Item,
+    store::{Append, Appended, GroupState, Moved, StoreError},
+};
 use plenary_proto::ids::{ChannelId, DeviceId, Epoch, Seq};
 use tokio::sync::oneshot;
 
@@ -31,7 +34,6 @@ use super::{
     batch::{Batch, remove_unnamed},
     checkpoint::{Checkpoint, Checkpointer, encode_mark},
     execute,
-    export::Item,
     journal::{AppendError, Journal},
     layers::{Layer, View},
     restore,

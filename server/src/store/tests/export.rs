@@ -1,6 +1,9 @@
 //! An export restores to the same store, also while others write; a broken one to none.
 
-use plenary_core::store::StoreError;
+use plenary_core::{
+    memory::MemoryStore,
+    store::{ChannelState, StoreError, WaitingWelcome},
+};
 
 use super::*;
 
@@ -70,6 +73,66 @@ fn an_export_restores_to_the_same_store() {
         matches!(twice, Err(StoreError::Unavailable(_))),
         "{twice:?}"
     );
+}
+
+#[test]
+fn an_export_moves_to_another_engine_and_back() {
+    let store = Temporary::new();
+    let before = block_on(async {
+        full(&*store).await;
+        // What was trimmed away leaves its hash only.
+        store.trim(channel_id(1), Seq(3)).await.unwrap();
+        everything(&*store).await
+    });
+    let mut there = Vec::new();
+    store.export(&mut there).unwrap();
+    let memory = MemoryStore::import(&mut &there[..]).unwrap();
+    assert_eq!(block_on(everything(&memory)), before);
+    // It goes on in the other engine, as it would have here.
+    let next = || message(channel_id(1), 1, 99, 2, b"next");
+    let repeat = || message(channel_id(1), 1, 5, 9, b"x");
+    block_on(async {
+        for (one, other) in [(next(), next()), (repeat(), repeat())] {
+            assert_eq!(memory.append(one).await, store.append(other).await);
+        }
+    });
+    let mut back = Vec::new();
+    memory.export(&mut back).unwrap();
+    let folder = store.dir.path().join("back");
+    EmbeddedStore::import(&folder, &mut &back[..]).unwrap();
+    let restored = open(&folder).unwrap();
+    block_on(async {
+        assert_eq!(everything(&restored).await, everything(&*store).await);
+        let queue = || bytes::Bytes::from_static(b"queue");
+        let popped = restored.pop_one(queue()).await;
+        assert_eq!(popped, store.pop_one(queue()).await);
+    });
+
+    let mut flipped = there.clone();
+    flipped[there.len() / 2] ^= 1;
+    assert!(MemoryStore::import(&mut &flipped[..]).is_err());
+    assert!(MemoryStore::import(&mut &there[..there.len() - 1]).is_err());
+}
+
+/// Contents, every channel's state, and who is welcome.
+type Everything = (
+    Contents,
+    Vec<Option<ChannelState>>,
+    Vec<Vec<WaitingWelcome>>,
+);
+
+async fn everything(store: &impl Store) -> Everything {
+    let mut channels = Vec::new();
+    for channel in store.channels().await.unwrap() {
+        channels.push(store.channel(channel).await.unwrap());
+    }
+    let mut welcomes = Vec::new();
+    for device in [8, 9] {
+        let mut waiting = store.welcomes(device_id(device)).await.unwrap();
+        waiting.sort_by_key(|welcome| welcome.channel);
+        welcomes.push(waiting);
+    }
+    (contents(store).await.unwrap(), channels, welcomes)
 }
 
 #[test]

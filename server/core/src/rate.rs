@@ -11,6 +11,9 @@ use plenary_proto::ids::{DeviceId, UnixMillis};
 /// Milliseconds.
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
+/// Callers that read the clock one after the other may come in another order: so far back it is not
+/// set, or they would gain by it.
+const ORDER_MS: u64 = 1_000;
 
 /// Buckets of all devices, or of whoever `K` names.
 #[derive(Debug)]
@@ -71,14 +74,16 @@ impl<K: Eq + Hash> Rates<K> {
     }
 
     fn refilled(&self, bucket: Bucket, now: UnixMillis) -> Bucket {
+        // Set back: what was taken stays taken, and time counts from here, or nothing would come back
+        // for as long as the clock had been ahead.
+        let set_back = now.plus(ORDER_MS) < bucket.at;
         let passed = now.0.saturating_sub(bucket.at.0);
         Bucket {
             units: bucket
                 .units
                 .saturating_add(passed.saturating_mul(self.refill))
                 .min(self.burst * self.token),
-            // A clock set back neither fills nor empties.
-            at: bucket.at.max(now),
+            at: if set_back { now } else { bucket.at.max(now) },
         }
     }
 }
@@ -116,12 +121,30 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_gives_nothing() {
+    fn a_clock_set_back_gives_nothing_and_time_counts_from_there() {
+        let rates = Rates::per_minute(60, 2);
+        let start = UnixMillis(1_000_000);
+        // Two hours ahead for a while.
+        let ahead = start.plus(2 * HOUR);
+        assert_eq!(rates.take(DEVICE, 2, ahead), Ok(()));
+        assert_eq!(rates.take(DEVICE, 1, start), Err(1_000));
+        assert_eq!(rates.take(DEVICE, 1, start.plus(999)), Err(1));
+        assert_eq!(rates.take(DEVICE, 1, start.plus(1_000)), Ok(()));
+        assert_eq!(rates.take(DEVICE, 1, start.plus(1_000)), Err(1_000));
+        assert_eq!(rates.take(DEVICE, 2, start.plus(3_000)), Ok(()));
+    }
+
+    #[test]
+    fn the_order_of_callers_gives_nothing() {
         let rates = Rates::per_minute(60, 1);
-        assert_eq!(rates.take(DEVICE, 1, UnixMillis(5_000)), Ok(()));
-        assert_eq!(rates.take(DEVICE, 1, UnixMillis(0)), Err(1_000));
-        assert_eq!(rates.take(DEVICE, 1, UnixMillis(5_999)), Err(1));
-        assert_eq!(rates.take(DEVICE, 1, UnixMillis(6_000)), Ok(()));
+        let start = UnixMillis(1_000_000);
+        assert_eq!(rates.take(DEVICE, 1, start.plus(900)), Ok(()));
+        for _ in 0..10 {
+            assert!(rates.take(DEVICE, 1, start).is_err());
+            assert!(rates.take(DEVICE, 1, start.plus(900)).is_err());
+        }
+        assert_eq!(rates.take(DEVICE, 1, start.plus(1_899)), Err(1));
+        assert_eq!(rates.take(DEVICE, 1, start.plus(1_900)), Ok(()));
     }
 
     #[test]

@@ -146,7 +146,10 @@ impl Run {
             world,
             weather,
             judge: Judge::default(),
-            trace: Trace::new(start, plan.keep),
+            trace: Trace::new(
+                start,
+                plan.keep || std::env::var_os("PLENARY_TRACE").is_some(),
+            ),
             counts: BTreeMap::new(),
             operations: 0,
             faults: 0,
@@ -210,7 +213,7 @@ impl Run {
                 let grants = members
                     .iter()
                     .skip(1)
-                    .map(|party| grant(*party, channel, true));
+                    .map(|party| grant(self.world.member_of(*party), channel, true));
                 let bodies: Vec<_> = grants.collect();
                 self.state(bodies);
             }
@@ -241,7 +244,7 @@ impl Run {
                 let with: Vec<_> = (0..1 + self.dice.below(4))
                     .map(|_| self.someone())
                     .filter(|other| *other != party)
-                    .map(member)
+                    .map(|other| self.world.member_of(other))
                     .collect();
                 match self.world.try_direct(party, &with) {
                     Ok(channel) => {
@@ -330,7 +333,7 @@ impl Run {
             self.note(party, "resumed", "");
         }
         for (party, channel) in due(&mut self.withdrawn, now) {
-            self.state(vec![grant(party, channel, true)]);
+            self.state(vec![grant(self.world.member_of(party), channel, true)]);
             self.note(party, "granted", &channel.to_string());
         }
         for party in due(&mut self.away, now) {
@@ -544,14 +547,10 @@ fn due<K: Copy + Ord>(waiting: &mut BTreeMap<K, UnixMillis>, now: UnixMillis) ->
     due
 }
 
-fn member(party: usize) -> MemberId {
-    MemberId([party as u8 + 1; 16])
-}
-
-fn grant(party: usize, channel: ChannelId, granted: bool) -> Body {
+fn grant(member: MemberId, channel: ChannelId, granted: bool) -> Body {
     Body::Grant(Grant {
         channel,
-        member: member(party),
+        member,
         granted,
     })
 }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! `PLENARY_SEED=17` plays one seed, `PLENARY_SEEDS=50` so many; `PLENARY_TRIAL_SECONDS` ends a long
-//! run early; `PLENARY_TRACE=FILE` writes down what is kept of the trace when a seed fails.
+//! run early; `PLENARY_TRACE=FILE` keeps the whole trace and writes it there when a seed fails.
 
 use std::{
     panic::catch_unwind,

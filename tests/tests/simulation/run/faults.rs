@@ -126,20 +126,21 @@ impl Run {
         let granted: Vec<_> = self.ledger_channels(EntryRule::Granted);
         let owner = |channel: ChannelId| {
             let index = self.world.channels.iter().position(|one| *one == channel);
-            index.map(|index| index % self.plan.clients)
+            index.map(|index| self.world.member_of(index % self.plan.clients))
         };
         let wanted = self.wanted.get(&party);
+        let member = self.world.member_of(party);
         let mine: Vec<_> = granted
             .into_iter()
             .filter(|channel| wanted.is_some_and(|wanted| wanted.contains(channel)))
-            .filter(|channel| owner(*channel) != Some(party))
+            .filter(|channel| owner(*channel) != Some(member))
             .filter(|channel| !self.withdrawn.contains_key(&(party, *channel)))
             .collect();
         if mine.is_empty() {
             return self.fault(party, "grant back", "has none");
         }
         let channel = *self.dice.pick(&mine);
-        self.state(vec![grant(party, channel, false)]);
+        self.state(vec![grant(member, channel, false)]);
         let until = self.world.now.plus(self.dice.below(120_000) as u64);
         self.withdrawn.insert((party, channel), until);
         self.fault(party, "grant back", &channel.to_string());

@@ -337,6 +337,8 @@ pub enum Push {
     AdmissionRequest,
     /// There is a roster key of this generation.
     Roster(u32),
+    /// This device has no copy of the newest roster key: to the Board, whose devices may make one.
+    RosterWanted(DeviceId),
     /// A newer heartbeat than the one before, as signed.
     Heartbeat(Bytes),
     /// Somebody asks to be linked by this link of the member's.

@@ -12,7 +12,9 @@ use plenary_proto::ids::{Digest, NetworkId};
 use ring::rand::SecureRandom;
 
 pub use crate::sealed_to::{SealingKey, sealing_keypair};
-pub use roster::{Generation, RosterError, RosterKey, open_roster_key, seal_roster_key};
+pub use roster::{
+    Generation, RosterError, RosterKey, check_roster_sender, open_roster_key, seal_roster_key,
+};
 
 use crate::{
     cbor::{self, Cbor, CborError, Writer, cbor_struct, unknown},

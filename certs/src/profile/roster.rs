@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     cbor::{self, Bytes, CborError, cbor_struct},
-    ledger::{Ledger, Standing},
+    ledger::{Device, Ledger, Standing},
     sealed_to::{SealingKey, framed, open_parts, seal_parts},
     signing::{self, SigningKey},
 };
@@ -146,15 +146,7 @@ pub fn open_roster_key(
 ) -> Result<(Generation, RosterKey), RosterError> {
     let envelope: Envelope = cbor::decode(sealed)?;
     let by = envelope.by;
-    let standing = ledger.standing(by, ledger.head().seq, now);
-    let sender = ledger
-        .device(by)
-        .filter(|_| standing == Standing::Live)
-        .ok_or(RosterError::Sender { by, standing })?;
-    let own = ledger.device(device).map(|device| device.member);
-    if envelope.generation > 1 && !ledger.is_board(sender.member) && own != Some(sender.member) {
-        return Err(RosterError::NotBoard(by));
-    }
+    let sender = sender(&envelope, ledger, now, device)?;
     if envelope.since > ledger.head().seq {
         return Err(RosterError::Ahead(envelope.since));
     }
@@ -173,6 +165,40 @@ pub fn open_roster_key(
     let opened = open_parts(key, &info, parts).map_err(|_| RosterError::Open)?;
     let bytes: [u8; 32] = opened[..].try_into().map_err(|_| RosterError::Open)?;
     Ok((generation, RosterKey::from_bytes(bytes)))
+}
+
+/// Whether the newest ledger lets whoever is named as the sender of a copy for `device` hand it out.
+/// Nothing is verified or opened: for whoever keeps copies, to know which ones are of use.
+///
+/// # Errors
+/// [`RosterError::Malformed`], [`RosterError::Sender`], [`RosterError::NotBoard`].
+pub fn check_roster_sender(
+    sealed: &[u8],
+    ledger: &Ledger,
+    now: UnixMillis,
+    device: DeviceId,
+) -> Result<(), RosterError> {
+    let envelope: Envelope = cbor::decode(sealed)?;
+    sender(&envelope, ledger, now, device).map(drop)
+}
+
+fn sender<'ledger>(
+    envelope: &Envelope,
+    ledger: &'ledger Ledger,
+    now: UnixMillis,
+    device: DeviceId,
+) -> Result<&'ledger Device, RosterError> {
+    let by = envelope.by;
+    let standing = ledger.standing(by, ledger.head().seq, now);
+    let sender = ledger
+        .device(by)
+        .filter(|_| standing == Standing::Live)
+        .ok_or(RosterError::Sender { by, standing })?;
+    let own = ledger.device(device).map(|device| device.member);
+    if envelope.generation > 1 && !ledger.is_board(sender.member) && own != Some(sender.member) {
+        return Err(RosterError::NotBoard(by));
+    }
+    Ok(sender)
 }
 
 fn info(network: NetworkId, device: DeviceId, generation: Generation) -> Vec<u8> {

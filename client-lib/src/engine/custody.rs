@@ -20,7 +20,7 @@ use plenary_proto::{
     request::Request,
 };
 
-use super::{AlarmKind, Engine, Event, In, Waiting, taking::Step};
+use super::{AlarmKind, Engine, Event, In, Wait, Waiting, taking::Step};
 use crate::{
     content::{Content, Draft, Kind, Salt},
     error::{Error, ErrorKind},
@@ -118,7 +118,7 @@ impl Engine {
             return Ok(());
         }
         let ready = self.channels.get(&id).is_some_and(|channel| {
-            self.online && channel.row.standing == In::In && channel.countersign_at <= now
+            self.online && channel.row.standing == In::In && channel.countersign_at.is_over(now)
         });
         let asked = self.waiting.values().any(
             |waiting| matches!(waiting, Waiting::Countersign { channel, .. } if *channel == id),
@@ -167,7 +167,8 @@ impl Engine {
                     Code::RateLimited | Code::Unavailable | Code::Unauthenticated | Code::Fenced
                 ) =>
             {
-                self.custody_at(id, now.plus(failure.retry_after_ms.unwrap_or(AGAIN_MS)));
+                let wait = failure.retry_after_ms.unwrap_or(AGAIN_MS);
+                self.custody_at(id, Wait::of(wait, now));
                 return Ok(());
             }
             // Gone: withdrawn or expired. The statement has its device's clock alone.
@@ -202,12 +203,12 @@ impl Engine {
 
     /// Asks again later.
     pub(super) fn put_off_custody(&mut self, now: UnixMillis, id: ChannelId) {
-        self.custody_at(id, now.plus(AGAIN_MS));
+        self.custody_at(id, Wait::of(AGAIN_MS, now));
     }
 
-    fn custody_at(&mut self, id: ChannelId, until: UnixMillis) {
+    fn custody_at(&mut self, id: ChannelId, wait: Wait) {
         if let Some(channel) = self.channels.get_mut(&id) {
-            channel.countersign_at = until;
+            channel.countersign_at = wait;
         }
     }
 

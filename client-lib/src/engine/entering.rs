@@ -12,7 +12,7 @@ use plenary_proto::{
 };
 
 use super::{
-    AlarmKind, Channel, Engine, Event, GroupError, In, Waiting, anew::WayIn, heads::Heads,
+    AlarmKind, Channel, Engine, Event, GroupError, In, Wait, Waiting, anew::WayIn, heads::Heads,
     healing::lasting, mls::Group,
 };
 use crate::{
@@ -135,9 +135,9 @@ impl Engine {
         }
     }
 
-    pub(super) fn put_off(&mut self, id: ChannelId, until: UnixMillis) {
+    pub(super) fn put_off(&mut self, now: UnixMillis, id: ChannelId, millis: u64) {
         if let Some(channel) = self.channels.get_mut(&id) {
-            channel.not_before = until;
+            channel.not_before = Wait::of(millis, now);
         }
     }
 
@@ -199,7 +199,7 @@ impl Engine {
                 tree,
             }) => {
                 let Some(head) = self.check_head(id, &head)? else {
-                    self.put_off(id, now.plus(TRY_AGAIN_MS));
+                    self.put_off(now, id, TRY_AGAIN_MS);
                     return Ok(());
                 };
                 let made = match self.way_in(now, id, &tree)? {
@@ -402,7 +402,7 @@ impl Engine {
         match failure.code {
             Code::StaleEpoch | Code::Conflict => {
                 let wait = self.jitter(RACE_MS)?;
-                self.put_off(id, now.plus(wait));
+                self.put_off(now, id, wait);
                 Ok(())
             }
             _ => {
@@ -410,7 +410,7 @@ impl Engine {
                 if let (Some(told), Some(channel)) =
                     (failure.retry_after_ms, self.channels.get_mut(&id))
                 {
-                    channel.not_before = channel.not_before.max(now.plus(told));
+                    channel.not_before = channel.not_before.or_longer(Wait::of(told, now));
                 }
                 match lasting(failure) {
                     true => self.rejoin_failed(now, id, &failure.message),
@@ -433,7 +433,7 @@ impl Engine {
     /// Remembers why entering waits, and tries again later.
     fn note(&mut self, now: UnixMillis, id: ChannelId, why: String) -> Result<(), Error> {
         let wait = TRY_AGAIN_MS + self.jitter(TRY_AGAIN_MS)?;
-        self.put_off(id, now.plus(wait));
+        self.put_off(now, id, wait);
         let mut row = channel_row(self, id)?;
         row.note = Some(why);
         self.save_row(row)
@@ -555,7 +555,7 @@ impl Engine {
             Err(failure) => {
                 tracing::warn!(%failure, "no key packages");
                 self.look_again(id);
-                self.put_off(id, now.plus(TRY_AGAIN_MS));
+                self.put_off(now, id, TRY_AGAIN_MS);
                 return Ok(());
             }
         };

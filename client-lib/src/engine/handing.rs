@@ -16,7 +16,7 @@ use plenary_certs::{
 use plenary_proto::ids::{ChannelId, ClientId, DeviceId, Epoch, Seq, UnixMillis};
 use ring::digest::{SHA256, digest};
 
-use super::{AlarmKind, Engine, healing::MOST_TRIES};
+use super::{AlarmKind, Engine, Wait, healing::MOST_TRIES};
 use crate::{
     content::{
         Carries, Content, Envelope, SignedContext,
@@ -47,7 +47,7 @@ pub(super) struct Turn {
     asker: DeviceId,
     after: Seq,
     before: Seq,
-    at: UnixMillis,
+    at: Wait,
     pieces: u32,
     /// A piece is under way.
     waits: bool,
@@ -70,13 +70,23 @@ pub(super) enum Heard {
     },
 }
 
+/// Before what was asked for so often is asked for again.
+fn before_asking(gap: &Gap) -> u64 {
+    ASK_MS << gap.tries.min(10)
+}
+
+/// Whether it is time. A time further off than any wait is one by a clock that was set back since.
+fn is_due(gap: &Gap, now: UnixMillis) -> bool {
+    gap.at <= now || gap.at > now.plus(before_asking(gap))
+}
+
 impl Engine {
     /// Asks for what was missed, and answers whoever asked, once it is time.
     pub(super) fn hand_step(&mut self, now: UnixMillis, id: ChannelId) -> Result<(), Error> {
         let Some(channel) = self.channels.get(&id).filter(|channel| channel.caught_up()) else {
             return Ok(());
         };
-        let due = |gap: &&Gap| gap.before.is_some() && gap.tries <= MOST_TRIES && gap.at <= now;
+        let due = |gap: &&Gap| gap.before.is_some() && gap.tries <= MOST_TRIES && is_due(gap, now);
         let gap = channel.gaps.iter().find(due).copied();
         if let Some(gap) = gap {
             self.ask_for(now, id, gap)?;
@@ -85,11 +95,13 @@ impl Engine {
             return Ok(());
         };
         // What was to follow did not: somebody else's matter.
-        channel.turns.retain(|turn| !turn.waits || turn.at > now);
+        channel
+            .turns
+            .retain(|turn| !turn.waits || !turn.at.is_over(now));
         let turn = channel
             .turns
             .iter()
-            .position(|turn| !turn.waits && turn.at <= now);
+            .position(|turn| !turn.waits && turn.at.is_over(now));
         match turn {
             Some(index) => self.answer(now, id, index),
             None => Ok(()),
@@ -102,7 +114,7 @@ impl Engine {
         };
         let others = self.group(id)?.devices().len() > 1;
         gap.tries += u32::from(others);
-        gap.at = now.plus(ASK_MS << gap.tries.min(10));
+        gap.at = now.plus(before_asking(&gap));
         let given_up = gap.tries > MOST_TRIES;
         let store = self.store.clone();
         if !others || given_up {
@@ -144,7 +156,7 @@ impl Engine {
                 };
                 let rank = self.rank(id, ask, by)?;
                 let part = u64::from(from > what.after()) * PART_MS;
-                let at = now.plus(rank * TURN_MS + part + self.jitter(TURN_MS / 4)?);
+                let wait = rank * TURN_MS + part + self.jitter(TURN_MS / 4)?;
                 let Some(channel) = self.channels.get_mut(&id) else {
                     return Ok(());
                 };
@@ -158,7 +170,7 @@ impl Engine {
                         asker: by,
                         after: what.after(),
                         before: what.before(),
-                        at,
+                        at: Wait::of(wait, now),
                         pieces: 0,
                         waits: false,
                     });
@@ -180,7 +192,7 @@ impl Engine {
                 };
                 if let Some(turn) = self.turn(id, ask) {
                     turn.after = turn.after.max(through);
-                    turn.at = now.plus(wait);
+                    turn.at = Wait::of(wait, now);
                     turn.waits = false;
                 }
                 if let Some(channel) = self.channels.get_mut(&id).filter(|_| last) {
@@ -224,7 +236,7 @@ impl Engine {
         };
         turn.pieces += 1;
         turn.waits = true;
-        turn.at = now.plus(PIECE_MS);
+        turn.at = Wait::of(PIECE_MS, now);
         let (ask, asker) = (turn.ask, turn.asker);
         let (after, before, pieces) = (turn.after, turn.before, turn.pieces);
         let Some((from, end)) = self.store.covered(id, after, before)? else {
@@ -403,6 +415,24 @@ mod tests {
         let to = &asker.identity.sealing_public;
         let sealed = seal_to(to, &context, &encode_handed(&handed)).unwrap();
         HandOn::new(ask, (stretch.0, through), true, sealed)
+    }
+
+    #[test]
+    fn a_clock_set_back_asks_at_once() {
+        let now = UnixMillis(1_800_000_000_000);
+        let mut gap = Gap {
+            id: 1,
+            after: Seq(1),
+            before: Some(Seq(9)),
+            tries: 2,
+            at: UnixMillis(0),
+            ask: None,
+        };
+        assert!(is_due(&gap, now));
+        gap.at = now.plus(before_asking(&gap));
+        assert!(!is_due(&gap, now));
+        assert!(is_due(&gap, gap.at));
+        assert!(is_due(&gap, UnixMillis(now.0 - 1)));
     }
 
     /// Whoever has only a part answers at the same time as somebody who has all.

@@ -17,7 +17,7 @@ use plenary_proto::{
     request::Request,
 };
 
-use super::{AlarmKind, Engine, In, Waiting};
+use super::{AlarmKind, Engine, In, Wait, Waiting};
 use crate::{error::Error, store::Store};
 
 /// So many records, or so long (and up to as long again, by chance), may stay without a signature.
@@ -32,7 +32,7 @@ pub(super) struct Heads {
     /// A kept signature vouches for everything up to here.
     vouched: Seq,
     /// When to ask for a signature on what was pushed.
-    ask_at: Option<UnixMillis>,
+    ask_at: Option<Wait>,
     asked: bool,
     /// Whose differing view was told already.
     told: BTreeSet<DeviceId>,
@@ -175,7 +175,7 @@ impl Engine {
     /// The same, once it is done.
     pub(super) fn has_reached(&mut self, id: ChannelId, differ: &[Seq]) {
         let wait = UNSIGNED_MS + self.jitter(UNSIGNED_MS).unwrap_or_default();
-        let at = self.clock.plus(wait);
+        let at = Wait::of(wait, self.clock);
         let Some(channel) = self.channels.get_mut(&id) else {
             return;
         };
@@ -234,7 +234,7 @@ impl Engine {
         let caught_up = channel.caught_up();
         let (read, heads) = (channel.row.head.seq, &mut channel.heads);
         let many = read.0.saturating_sub(heads.vouched.0) >= UNSIGNED;
-        let due = heads.ask_at.is_some_and(|at| many || at <= now);
+        let due = heads.ask_at.is_some_and(|at| many || at.is_over(now));
         if !due || heads.asked || !caught_up {
             return;
         }
@@ -256,7 +256,7 @@ impl Engine {
     ) -> Result<(), Error> {
         if let Some(channel) = self.channels.get_mut(&id) {
             channel.heads.asked = false;
-            channel.heads.ask_at = Some(now.plus(UNSIGNED_MS));
+            channel.heads.ask_at = Some(Wait::of(UNSIGNED_MS, now));
         }
         if let Ok(Reply::Records { head, .. }) = reply
             && let Some(head) = self.check_head(id, &head)?

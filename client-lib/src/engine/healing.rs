@@ -33,7 +33,9 @@ use plenary_proto::{
     reply::{Code, Failure},
 };
 
-use super::{AlarmKind, Engine, Event, GroupError, In, entering::channel_row, tracing::Trace};
+use super::{
+    AlarmKind, Engine, Event, GroupError, In, Wait, entering::channel_row, tracing::Trace,
+};
 use crate::{
     content::{Carries, Content, Envelope, Kind, SignedContext},
     error::{Error, ErrorKind},
@@ -126,7 +128,7 @@ impl Engine {
             }
         }
         let wait = fourfold(reads - 1, 3) + self.jitter(SPREAD_MS)?;
-        self.put_off(id, now.plus(wait));
+        self.put_off(now, id, wait);
         Ok(())
     }
 
@@ -198,7 +200,7 @@ impl Engine {
             channel.doubt = None;
             channel.trace = Some(Trace::from(channel.row.head));
             channel.failing.clear();
-            channel.not_before = now.plus(wait);
+            channel.not_before = Wait::of(wait, now);
         }
         Ok(())
     }
@@ -215,7 +217,7 @@ impl Engine {
         }
         if let Some(healing) = self.count(now, id, why)? {
             self.store.put_healing(id, Some(&healing))?;
-            self.put_off(id, now.plus(healing.wait()));
+            self.put_off(now, id, healing.wait());
         }
         Ok(())
     }
@@ -261,7 +263,7 @@ impl Engine {
         if let Some(channel) = self.channels.get_mut(&id) {
             channel.stuck = None;
             channel.gave_up = false;
-            channel.not_before = now;
+            channel.not_before = Wait::OVER;
         }
         self.rejoin(now, id, "asked for")
     }

@@ -18,7 +18,7 @@ use plenary_proto::{
     request::Request,
 };
 
-use super::{AlarmKind, Engine, Event, Waiting};
+use super::{AlarmKind, Engine, Event, Wait, Waiting};
 use crate::{error::Error, store::Store};
 
 /// Where the newest heartbeat lies in the store.
@@ -40,7 +40,7 @@ pub(super) struct Beat {
     /// That nobody vouches any more was told.
     told: bool,
     /// When to ask again.
-    ask_at: UnixMillis,
+    ask_at: Wait,
 }
 
 impl Beat {
@@ -55,7 +55,7 @@ impl Beat {
 
     /// Asked for again with the next connection.
     pub(super) fn disconnected(&mut self) {
-        self.ask_at = UnixMillis(0);
+        self.ask_at = Wait::OVER;
     }
 }
 
@@ -91,7 +91,7 @@ impl Engine {
             true => ASK_SOON_MS,
             false => ASK_AGAIN_MS,
         };
-        self.beat.ask_at = now.plus(pause);
+        self.beat.ask_at = Wait::of(pause, now);
         self.ask(Request::GetHeartbeat, Waiting::Heartbeat);
     }
 
@@ -195,7 +195,7 @@ impl Engine {
 
     /// Says once that nobody vouches for the ledger any more, and asks now and then.
     pub(super) fn watch_heartbeat(&mut self, now: UnixMillis) {
-        if self.beat.ask_at <= now {
+        if self.beat.ask_at.is_over(now) {
             self.ask_heartbeat(now);
         }
         let asked = |waiting: &Waiting| matches!(waiting, Waiting::Heartbeat | Waiting::Ledger);

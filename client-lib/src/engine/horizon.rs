@@ -11,7 +11,7 @@ use plenary_proto::{
     label::Label,
 };
 
-use super::{Engine, Event};
+use super::{Engine, Event, Wait};
 use crate::{
     content::Content,
     error::{Error, ErrorKind},
@@ -52,7 +52,7 @@ impl Horizon {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Held {
     pub(super) reason: String,
-    again: UnixMillis,
+    again: Wait,
 }
 
 impl Engine {
@@ -81,14 +81,14 @@ impl Engine {
             .channels
             .get(&id)
             .and_then(|channel| channel.held.clone());
-        if known.as_ref().is_some_and(|held| held.again > now) {
+        if known.as_ref().is_some_and(|held| !held.again.is_over(now)) {
             return Ok(true);
         }
         let reason = self.reason_to_wait(now, id, row)?;
         let told = known.map(|held| held.reason) == reason;
         let held = reason.clone().map(|reason| Held {
             reason,
-            again: now.plus(LOOK_AGAIN_MS),
+            again: Wait::of(LOOK_AGAIN_MS, now),
         });
         let waits = held.is_some();
         if let Some(channel) = self.channels.get_mut(&id) {

@@ -11,7 +11,7 @@ use plenary_proto::{
     limits,
 };
 
-use super::{Engine, upkeep::BATCH};
+use super::{Engine, Wait, upkeep::BATCH};
 use crate::error::Error;
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
@@ -53,16 +53,19 @@ impl Engine {
 
     /// Once a day: changes this device's leaf, or takes the silent out. Whether anything was done.
     pub(super) fn idle_step(&mut self, now: UnixMillis, id: ChannelId) -> Result<bool, Error> {
-        let Some(channel) = self.channels.get(&id).filter(|one| one.idle_at <= now) else {
+        let Some(channel) = self.channels.get(&id) else {
             return Ok(false);
         };
-        let first = channel.idle_at == UnixMillis(0);
+        if channel.idle_at.is_some_and(|at| !at.is_over(now)) {
+            return Ok(false);
+        }
+        let first = channel.idle_at.is_none();
         let wait = match first {
             true => OTHERS_MS + self.jitter(OTHERS_MS)?,
             false => DAY_MS,
         };
         if let Some(channel) = self.channels.get_mut(&id) {
-            channel.idle_at = now.plus(wait);
+            channel.idle_at = Some(Wait::of(wait, now));
         }
         // A clock that is ahead, here or there, takes nobody out.
         let now_by_both = self.clocks.earlier(now);

@@ -49,6 +49,7 @@ mod taking;
 mod tracing;
 mod upkeep;
 mod view;
+mod wait;
 
 #[cfg(test)]
 mod tests;
@@ -83,6 +84,7 @@ use crate::{
 use heads::Heads;
 use mls::{Group, GroupError, Mls};
 use roster::Roster;
+use wait::Wait;
 
 pub use alarm::AlarmKind;
 pub use clock::ClockTrouble;
@@ -259,17 +261,17 @@ struct Channel {
     reading: bool,
     appending: bool,
     /// Not before this.
-    not_before: UnixMillis,
+    not_before: Wait,
     /// The server's word on statements of custody is not asked for before this.
-    countersign_at: UnixMillis,
+    countersign_at: Wait,
     /// When to remove whom the ledger has out, if nobody else did.
-    fence_at: Option<UnixMillis>,
+    fence_at: Option<Wait>,
     /// When to add whoever is missing, if nobody else did.
-    add_at: Option<UnixMillis>,
+    add_at: Option<Wait>,
     /// Pushed records that wait to be processed together.
     pushed: Vec<Record>,
-    /// When to look for silent devices; zero before the first look.
-    idle_at: UnixMillis,
+    /// When to look for silent devices; `None` before the first look.
+    idle_at: Option<Wait>,
     /// Whether somebody belongs in who is not, is to be looked at again.
     look_for_missing: bool,
     /// Cannot go on, and why.
@@ -308,11 +310,11 @@ impl Channel {
             heard: false,
             reading: false,
             appending: false,
-            not_before: UnixMillis(0),
-            countersign_at: UnixMillis(0),
+            not_before: Wait::OVER,
+            countersign_at: Wait::OVER,
             fence_at: None,
             add_at: None,
-            idle_at: UnixMillis(0),
+            idle_at: None,
             pushed: Vec::new(),
             look_for_missing: true,
             stuck: None,
@@ -362,13 +364,13 @@ pub(crate) struct Engine {
     key_packages: u32,
     /// Key packages are not made before this: a server that loses them must not keep this device
     /// busy.
-    refill_at: UnixMillis,
+    refill_at: Wait,
     /// When the next admission ends; zero: to be looked for.
     ends_at: Option<UnixMillis>,
     /// When to ask again for statements that the server keeps back.
-    ledger_at: Option<UnixMillis>,
+    ledger_at: Option<Wait>,
     /// When to ask again for names that are still missing.
-    names_at: UnixMillis,
+    names_at: Wait,
     next_request: u64,
     waiting: BTreeMap<RequestId, Waiting>,
     out: VecDeque<Output>,
@@ -420,10 +422,10 @@ impl Engine {
             online: false,
             server: None,
             key_packages: 0,
-            refill_at: UnixMillis(0),
+            refill_at: Wait::OVER,
             ends_at: Some(UnixMillis(0)),
             ledger_at: None,
-            names_at: UnixMillis(0),
+            names_at: Wait::OVER,
             next_request: 1,
             waiting: BTreeMap::new(),
             out: VecDeque::new(),
@@ -518,6 +520,7 @@ impl Engine {
                 self.hear_of_roster(generation);
                 Ok(())
             }
+            Push::RosterWanted(device) => self.roster_wanted(now, device),
             Push::AdmissionRequest => {
                 self.event(Event::AdmissionRequest);
                 Ok(())
@@ -547,7 +550,7 @@ impl Engine {
     /// Time passed: what was put off is done.
     pub(crate) fn tick(&mut self, now: UnixMillis) -> Result<(), Error> {
         self.clock = now;
-        if self.server.is_some() && self.ledger_at.is_some_and(|at| at <= now) {
+        if self.server.is_some() && self.ledger_at.is_some_and(|at| at.is_over(now)) {
             self.ledger_at = None;
             self.read_ledger();
         }
@@ -555,8 +558,8 @@ impl Engine {
         if !self.online {
             return Ok(());
         }
-        if self.names_at <= now {
-            self.names_at = now.plus(NAMES_AGAIN_MS);
+        if self.names_at.is_over(now) {
+            self.names_at = Wait::of(NAMES_AGAIN_MS, now);
             self.ask_names();
         }
         self.watch_heartbeat(now);
@@ -574,7 +577,7 @@ impl Engine {
         let Some(channel) = self.channels.get(&id) else {
             return Ok(());
         };
-        if !self.online || channel.stuck.is_some() || channel.not_before > now {
+        if !self.online || channel.stuck.is_some() || !channel.not_before.is_over(now) {
             return Ok(());
         }
         match channel.row.standing {

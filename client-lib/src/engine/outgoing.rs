@@ -83,7 +83,10 @@ impl Engine {
     /// Sends the oldest waiting message, if the channel is ready for it.
     pub(super) fn send_step(&mut self, now: UnixMillis, id: ChannelId) -> Result<(), Error> {
         let ready = self.channels.get(&id).is_some_and(|channel| {
-            self.online && channel.caught_up() && !channel.appending && channel.not_before <= now
+            self.online
+                && channel.caught_up()
+                && !channel.appending
+                && channel.not_before.is_over(now)
         });
         if !ready || self.store.is_pending(id)? {
             return Ok(());
@@ -196,7 +199,7 @@ impl Engine {
                     }
                 })?;
                 let Some(head) = head else {
-                    self.put_off(id, now.plus(TRY_AGAIN_MS));
+                    self.put_off(now, id, TRY_AGAIN_MS);
                     return Ok(());
                 };
                 if let Some(channel) = self.channels.get_mut(&id) {
@@ -253,12 +256,12 @@ impl Engine {
             }
             Code::Fenced => {
                 self.read_ledger();
-                self.put_off(id, now.plus(TRY_AGAIN_MS));
+                self.put_off(now, id, TRY_AGAIN_MS);
                 self.read_on(id);
                 Ok(())
             }
             Code::RateLimited | Code::Unavailable | Code::Unauthenticated => {
-                self.put_off(id, now.plus(failure.retry_after_ms.unwrap_or(TRY_AGAIN_MS)));
+                self.put_off(now, id, failure.retry_after_ms.unwrap_or(TRY_AGAIN_MS));
                 Ok(())
             }
             Code::NotAllowed => {

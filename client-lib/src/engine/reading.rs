@@ -14,7 +14,7 @@ use plenary_proto::{
     request::Request,
 };
 
-use super::{AlarmKind, Engine, Event, In, Waiting, entering::channel_row, tracing::step};
+use super::{AlarmKind, Engine, Event, In, Wait, Waiting, entering::channel_row, tracing::step};
 use crate::error::Error;
 
 const UNSIGNED: &str = "the records do not add up to the head that the server signed";
@@ -101,7 +101,7 @@ impl Engine {
         match reply {
             Ok(Reply::Records { records, head }) => {
                 let Some(head) = self.check_head(id, &head)? else {
-                    self.put_off(id, now.plus(2_000));
+                    self.put_off(now, id, 2_000);
                     return Ok(());
                 };
                 if let Some(channel) = self.channels.get_mut(&id) {
@@ -135,7 +135,7 @@ impl Engine {
             Err(failure) => {
                 tracing::warn!(%failure, "reading");
                 let wait = failure.retry_after_ms.unwrap_or(2_000);
-                self.put_off(id, now.plus(wait));
+                self.put_off(now, id, wait);
                 Ok(())
             }
             Ok(_) => Ok(()),
@@ -179,7 +179,7 @@ impl Engine {
         if own >= head.seq {
             return false;
         }
-        channel.not_before = now.plus(2_000);
+        channel.not_before = Wait::of(2_000, now);
         let what = format!(
             "the server signed for record {} and hands out none after {}",
             head.seq.0, own.0

@@ -10,7 +10,7 @@
 use plenary_certs::ledger::{Body, RECOVERY_WAIT_MS, RecoverStep};
 use plenary_proto::ids::{LedgerSeq, UnixMillis};
 
-use super::{AlarmKind, Engine, Event};
+use super::{AlarmKind, Engine, Event, Wait};
 use crate::{error::Error, store::Store};
 
 /// Up to where the ledger was looked through.
@@ -158,7 +158,7 @@ impl Engine {
     /// Tells of a recovery at once and then once a day, over all starts of this profile.
     pub(super) fn tell_recovery(&mut self, now: UnixMillis) -> Result<(), Error> {
         let told = self.recoveries.told_at;
-        if told.is_some_and(|at| now < at.plus(TELL_MS)) {
+        if told.is_some_and(|at| !Wait::of(TELL_MS, at).is_over(now)) {
             return Ok(());
         }
         if let Some(recovery) = self.recovery() {

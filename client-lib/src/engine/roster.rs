@@ -1,15 +1,15 @@
 //! Names: profiles of members and channels, opened with the roster key and checked by hash.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use plenary_certs::profile::{Generation, RosterKey, SaltedProfile};
 use plenary_proto::{
-    ids::{ChannelId, Digest, MemberId, UnixMillis},
+    ids::{ChannelId, DeviceId, Digest, MemberId, UnixMillis},
     reply::{Failure, Reply},
     request::{Request, SealedName},
 };
 
-use super::{AlarmKind, Engine, Event, Waiting, rotation::Due};
+use super::{AlarmKind, Engine, Event, Wait, Waiting, rotation::Due};
 use crate::{error::Error, store::Store};
 
 /// Profiles by their hash.
@@ -23,6 +23,8 @@ pub(crate) struct Roster {
     /// Made or claimed by somebody without a key for this device.
     pub(super) floor: u32,
     pub(super) due: Option<Due>,
+    /// To whom it was handed, and when it is again if they still want it.
+    pub(super) handed: BTreeMap<DeviceId, Wait>,
 }
 
 impl Roster {

@@ -19,7 +19,7 @@ use plenary_proto::{
 };
 use ring::rand::SystemRandom;
 
-use super::{AlarmKind, Engine, Waiting, horizon::Horizon, upkeep::turn};
+use super::{AlarmKind, Engine, Wait, Waiting, horizon::Horizon, upkeep::turn};
 use crate::error::{Error, ErrorKind};
 
 /// Between one device's turn to replace the key and the next one's.
@@ -29,14 +29,19 @@ const PATIENCE_MS: u64 = 60_000;
 /// Without a new key for so long, somebody must be told.
 const WITHHELD_MS: u64 = 10 * 60_000;
 
+/// Before the key is handed to the same device again.
+const HAND_MS: u64 = 15_000;
+
 /// Since when a new key is due.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Due {
     /// The revocation.
     at: LedgerSeq,
     noticed: UnixMillis,
-    /// Not before this: somebody else may be at it.
-    from: UnixMillis,
+    /// Somebody else may be at it.
+    turn: Wait,
+    /// Who does not know every profile leaves it to those who do.
+    patience: Wait,
     told: bool,
 }
 
@@ -66,13 +71,16 @@ impl Engine {
             return Ok(());
         };
         let due = match self.roster.due {
-            Some(due) if due.at == at => due,
-            _ => {
+            // One that was noticed later than it is now was noticed by a clock that was set back.
+            Some(due) if due.at == at && due.noticed <= now => due,
+            before => {
+                let turn = self.rotation_turn(now) * TURN_MS;
                 let due = Due {
                     at,
                     noticed: now,
-                    from: now.plus(self.rotation_turn(now) * TURN_MS),
-                    told: false,
+                    turn: Wait::of(turn, now),
+                    patience: Wait::of(turn + PATIENCE_MS, now),
+                    told: before.is_some_and(|due| due.at == at && due.told),
                 };
                 self.roster.due = Some(due);
                 self.ask_names();
@@ -91,11 +99,11 @@ impl Engine {
                 ),
             );
         }
-        let patience = match self.missing_names().is_empty() {
-            true => 0,
-            false => PATIENCE_MS,
+        let wait = match self.missing_names().is_empty() {
+            true => due.turn,
+            false => due.patience,
         };
-        if now < due.from.plus(patience) {
+        if !wait.is_over(now) {
             return Ok(());
         }
         self.replace_roster_key(now)
@@ -157,7 +165,7 @@ impl Engine {
         reply: &Result<Reply, Failure>,
     ) -> Result<(), Error> {
         match reply {
-            Ok(_) => return self.keep_roster_key(now, generation, key),
+            Ok(_) => return self.keep_roster_key(generation, key),
             // Somebody else's: it is asked for. If there is none for this device, the next number.
             Err(failure) if failure.code == Code::Exists => {
                 self.roster.floor = self.roster.floor.max(generation.number);
@@ -165,9 +173,10 @@ impl Engine {
             }
             Err(failure) => tracing::warn!(%failure, "the roster key could not be replaced"),
         }
-        let from = now.plus(TURN_MS + self.rotation_turn(now) * TURN_MS);
+        let turn = TURN_MS + self.rotation_turn(now) * TURN_MS;
         if let Some(due) = &mut self.roster.due {
-            due.from = from;
+            due.turn = Wait::of(turn, now);
+            due.patience = Wait::of(turn + PATIENCE_MS, now);
         }
         Ok(())
     }
@@ -192,7 +201,7 @@ impl Engine {
             (Ok((generation, key)), newest)
                 if newest.is_none_or(|newest| generation.number > newest.number) =>
             {
-                self.keep_roster_key(now, generation, &key)
+                self.keep_roster_key(generation, &key)
             }
             (Ok((generation, _)), Some(newest)) if generation.number < newest.number => {
                 self.alarm(
@@ -221,6 +230,11 @@ impl Engine {
             }
             // Its maker was revoked since: then the next one is due anyway.
             (Err(RosterError::Sender { .. }), _) if self.roster_due().is_some() => Ok(()),
+            // Perhaps it was made before that; another copy is on its way from the Board's devices.
+            (Err(error), _) if self.is_stale(&error) => {
+                tracing::info!(%error, "another copy of the roster key is waited for");
+                Ok(())
+            }
             (Err(error), _) => {
                 self.alarm(
                     None,
@@ -232,28 +246,49 @@ impl Engine {
         }
     }
 
-    fn keep_roster_key(
-        &mut self,
-        now: UnixMillis,
-        generation: Generation,
-        key: &RosterKey,
-    ) -> Result<(), Error> {
+    /// Whether a copy is refused only because its sender no longer is what it was.
+    fn is_stale(&self, error: &RosterError) -> bool {
+        match error {
+            RosterError::Sender { standing, .. } => {
+                matches!(standing, Standing::Suspended { .. } | Standing::Lapsed)
+            }
+            RosterError::NotBoard(by) => self.ledger.read(|ledger| {
+                let member = ledger.device(*by).map(|device| device.member);
+                let mut people = ledger.roots().flat_map(|(_, root)| &root.board);
+                people.any(|person| Some(person.member) == member)
+            }),
+            _ => false,
+        }
+    }
+
+    fn keep_roster_key(&mut self, generation: Generation, key: &RosterKey) -> Result<(), Error> {
         self.store.put_roster_key(generation, key.as_bytes())?;
         self.roster.newest = Some(generation);
-        // Those whom the maker did not know: the Board's devices hand it to them.
+        self.roster.handed.clear();
+        Ok(())
+    }
+
+    /// A live device has no copy of the newest key: its maker did not know it, or it was suspended
+    /// then, or not relied on. The Board's devices hand it theirs; it asks until it has it.
+    pub(super) fn roster_wanted(&mut self, now: UnixMillis, device: DeviceId) -> Result<(), Error> {
         let member = self.identity.member();
-        let later: Vec<DeviceId> = self.ledger.read(|ledger| {
-            if !ledger.is_board(member) {
-                return Vec::new();
-            }
-            let all = ledger.devices().filter(|device| {
-                let first = device.vouchers.iter().next();
-                first.is_some_and(|(seq, _)| *seq > generation.since)
-            });
-            all.map(|device| device.id).collect()
-        });
-        let entries = self.sealed_to(&later, generation, key, now)?;
-        if !entries.is_empty() && generation.number > 1 {
+        let keys = self.store.roster_keys()?;
+        let (true, None, Some((generation, key))) = (
+            self.ledger.read(|ledger| ledger.is_board(member)),
+            // The next one is sealed to it anyway.
+            self.roster_due(),
+            keys.first(),
+        ) else {
+            return Ok(());
+        };
+        let lately = self.roster.handed.get(&device);
+        if lately.is_some_and(|wait| !wait.is_over(now)) {
+            return Ok(());
+        }
+        let key = RosterKey::from_bytes(**key);
+        let entries = self.sealed_to(&[device], *generation, &key, now)?;
+        if !entries.is_empty() {
+            self.roster.handed.insert(device, Wait::of(HAND_MS, now));
             self.ask(Request::PutSealed(entries), Waiting::Forget);
         }
         Ok(())

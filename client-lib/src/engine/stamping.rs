@@ -12,7 +12,7 @@ use plenary_proto::{
     limits,
 };
 
-use super::{Engine, Event};
+use super::{Engine, Event, Wait};
 use crate::{
     error::Error,
     store::{Store, custody::CustodyRow},
@@ -39,7 +39,7 @@ pub(super) struct Stamping {
 struct Unstamped {
     item: ItemId,
     entries: Vec<Entry>,
-    since: UnixMillis,
+    patience: Wait,
 }
 
 /// What to have stamped: the statement, and the digest that stands for it.
@@ -127,7 +127,7 @@ impl Engine {
         let waiting = Unstamped {
             item,
             entries,
-            since: now,
+            patience: Wait::of(PATIENCE_MS, now),
         };
         self.stamping.waiting.insert(channel, waiting);
         self.event(Event::Stamping(channel));
@@ -141,7 +141,7 @@ impl Engine {
         channel: ChannelId,
     ) -> Result<(), Error> {
         let waiting = self.stamping.waiting.get(&channel);
-        if waiting.is_some_and(|one| one.since.plus(PATIENCE_MS) <= now) {
+        if waiting.is_some_and(|one| one.patience.is_over(now)) {
             let why = "nobody asked the time-stamping service in time".to_owned();
             return self.stamped(now, channel, &[], Some(why));
         }

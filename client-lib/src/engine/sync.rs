@@ -8,7 +8,7 @@ use plenary_proto::{
     request::Request,
 };
 
-use super::{AlarmKind, Engine, Event, In, Output, Waiting};
+use super::{AlarmKind, Engine, Event, In, Output, Wait, Waiting};
 use crate::error::{Error, ErrorKind};
 
 const WRONG_KEY: &str = "the server's key is not the one that the Board's ledger names";
@@ -71,7 +71,7 @@ impl Engine {
             channel.pushed.clear();
             channel.heard = false;
             channel.look_for_missing = true;
-            channel.not_before = UnixMillis(0);
+            channel.not_before = Wait::OVER;
             channel.needs_ledger = None;
             // The next connection may be with a server that tells the truth.
             if !channel.gave_up {
@@ -173,7 +173,7 @@ impl Engine {
                 let what =
                     format!("the server says that it has {named} statements and gives {own}");
                 self.alarm(None, AlarmKind::LedgerWithheld, what);
-                self.ledger_at = Some(now.plus(WITHHELD_MS));
+                self.ledger_at = Some(Wait::of(WITHHELD_MS, now));
             }
             return Ok(());
         }
@@ -250,7 +250,7 @@ impl Engine {
                 } else {
                     self.channels
                         .entry(channel)
-                        .and_modify(|known| known.not_before = now);
+                        .and_modify(|known| known.not_before = Wait::OVER);
                     self.read_on(channel);
                 }
             }
@@ -274,7 +274,7 @@ impl Engine {
         );
         self.alarm(Some(id), AlarmKind::LedgerWithheld, what);
         // Reading comes to the same record again, and asks for the ledger again.
-        self.put_off(id, now.plus(WITHHELD_MS));
+        self.put_off(now, id, WITHHELD_MS);
     }
 
     fn go_online(&mut self, now: UnixMillis) {
@@ -355,13 +355,13 @@ impl Engine {
             .any(|waiting| matches!(waiting, Waiting::KeyPackages));
         let needed = self.online
             && !under_way
-            && self.refill_at <= now
+            && self.refill_at.is_over(now)
             && self.key_packages < KEY_PACKAGES_LOW
             && self.standing(now) == Standing::Live;
         if !needed {
             return Ok(());
         }
-        self.refill_at = now.plus(REFILL_MS);
+        self.refill_at = Wait::of(REFILL_MS, now);
         let missing = (limits::KEY_PACKAGES as u32).saturating_sub(self.key_packages);
         let store = self.store.clone();
         let (packages, last_resort) = store.atomic(|| {

@@ -12,7 +12,7 @@ use plenary_proto::{
 };
 use ring::digest::{SHA256, digest};
 
-use super::{AlarmKind, Engine, GroupError, In, Waiting};
+use super::{AlarmKind, Engine, GroupError, In, Wait, Waiting};
 use crate::{
     error::Error,
     store::pending::{Kind, PendingRow},
@@ -79,12 +79,12 @@ impl Engine {
             (false, Some(at)) => Some(at),
             // Ranked only when somebody is to be removed.
             (false, None) if self.store.queued(Some(id))? > 0 => {
-                Some(now.plus(self.jitter(TURN_MS / 4)?))
+                Some(Wait::of(self.jitter(TURN_MS / 4)?, now))
             }
             (false, None) => {
                 let left = devices.into_iter().filter(|device| !out.contains(device));
                 let wait = turn(left, own, &head) * TURN_MS;
-                Some(now.plus(wait + self.jitter(TURN_MS / 4)?))
+                Some(Wait::of(wait + self.jitter(TURN_MS / 4)?, now))
             }
         };
         if let Some(channel) = self.channels.get_mut(&id) {
@@ -96,7 +96,7 @@ impl Engine {
     /// The fence does not wait any longer.
     pub(super) fn fence_now(&mut self, now: UnixMillis, id: ChannelId) -> Result<(), Error> {
         if let Some(channel) = self.channels.get_mut(&id) {
-            channel.fence_at = Some(now);
+            channel.fence_at = Some(Wait::OVER);
         }
         self.change_step(now, id)
     }
@@ -109,7 +109,7 @@ impl Engine {
         if !channel.caught_up() || channel.appending || self.standing(now) != Standing::Live {
             return Ok(());
         }
-        let due = channel.fence_at.is_some_and(|at| at <= now);
+        let due = channel.fence_at.is_some_and(|at| at.is_over(now));
         if let Some(pending) = self.store.pending(id)? {
             self.send_pending(id, &pending);
             return Ok(());
@@ -127,14 +127,14 @@ impl Engine {
         let Some(channel) = self.channels.get(&id) else {
             return Ok(());
         };
-        if !channel.look_for_missing || channel.add_at.is_some_and(|at| at > now) {
+        if !channel.look_for_missing || channel.add_at.is_some_and(|at| !at.is_over(now)) {
             return Ok(());
         }
         let (missing, turn) = self.missing(now, id)?;
         let channel = self.channels.get_mut(&id).ok_or(GroupError::Missing)?;
         if !missing.is_empty() && turn > 0 && channel.add_at.is_none() {
             // Others first: then perhaps nobody is missing any more.
-            channel.add_at = Some(now.plus(turn * ADD_TURN_MS));
+            channel.add_at = Some(Wait::of(turn * ADD_TURN_MS, now));
             return Ok(());
         }
         channel.look_for_missing = false;
@@ -245,7 +245,7 @@ impl Engine {
         let wait = (age / 2).clamp(PACKAGES_SOON_MS, PACKAGES_LATE_MS);
         if let Some(channel) = self.channels.get_mut(&id) {
             channel.look_for_missing = true;
-            channel.add_at = Some(now.plus(wait));
+            channel.add_at = Some(Wait::of(wait, now));
         }
         Ok(())
     }
@@ -275,7 +275,7 @@ impl Engine {
                     format!("a change of the channel could not be made: {error}"),
                 );
                 self.look_again(id);
-                self.put_off(id, now.plus(10 * TURN_MS));
+                self.put_off(now, id, 10 * TURN_MS);
                 Ok(())
             }
         }
@@ -322,7 +322,7 @@ impl Engine {
     ) -> Result<(), Error> {
         match failure.code {
             Code::RateLimited | Code::Unavailable => {
-                self.put_off(id, now.plus(failure.retry_after_ms.unwrap_or(5 * TURN_MS)));
+                self.put_off(now, id, failure.retry_after_ms.unwrap_or(5 * TURN_MS));
                 return Ok(());
             }
             Code::StaleEpoch | Code::Conflict => {}
@@ -335,7 +335,7 @@ impl Engine {
         }
         self.store.drop_pending(id)?;
         self.look_again(id);
-        self.put_off(id, now.plus(TURN_MS));
+        self.put_off(now, id, TURN_MS);
         self.read_on(id);
         Ok(())
     }

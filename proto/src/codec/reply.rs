@@ -450,6 +450,9 @@ impl From<Push> for PushBody {
             Push::KeyPackages(count) => PushBody::KeyPackages(wire::Count { count }),
             Push::AdmissionRequest => PushBody::AdmissionRequest(wire::Empty {}),
             Push::Roster(count) => PushBody::Roster(wire::Count { count }),
+            Push::RosterWanted(device) => PushBody::RosterWanted(wire::RosterWanted {
+                device: bytes(&device),
+            }),
             Push::Heartbeat(signed) => PushBody::Heartbeat(wire::Heartbeat { signed }),
             Push::LinkRequest(link) => PushBody::LinkRequest(wire::LinkNews { link: bytes(&link) }),
             Push::LinkAgain(link) => PushBody::LinkAgain(wire::LinkNews { link: bytes(&link) }),
@@ -478,6 +481,7 @@ impl TryFrom<PushBody> for Push {
             PushBody::KeyPackages(count) => Self::KeyPackages(count.count),
             PushBody::AdmissionRequest(_) => Self::AdmissionRequest,
             PushBody::Roster(count) => Self::Roster(count.count),
+            PushBody::RosterWanted(wanted) => Self::RosterWanted(fixed("device", &wanted.device)?),
             PushBody::Heartbeat(heartbeat) => Self::Heartbeat(heartbeat.signed),
             PushBody::LinkRequest(news) => Self::LinkRequest(fixed("link", &news.link)?),
             PushBody::LinkAgain(news) => Self::LinkAgain(fixed("link", &news.link)?),

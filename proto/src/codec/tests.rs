@@ -122,7 +122,7 @@ fn what_is_missing_or_of_wrong_length_is_named() {
 }
 
 #[test]
-fn heartbeats_and_shared_invitations_round_trip() {
+fn heartbeats_shared_invitations_and_wanted_keys_round_trip() {
     let signed = Bytes::from_static(b"signed");
     let shared = Request::ShareInvitation {
         invitation: InvitationId([1; 16]),
@@ -145,6 +145,7 @@ fn heartbeats_and_shared_invitations_round_trip() {
         ServerFrame::Reply(RequestId(7), Ok(Reply::Heartbeat(None))),
         ServerFrame::Reply(RequestId(7), Ok(Reply::Heartbeat(Some(signed.clone())))),
         ServerFrame::Push(Push::Heartbeat(signed)),
+        ServerFrame::Push(Push::RosterWanted(DeviceId([3; 16]))),
     ] {
         assert_eq!(decode_server(encode_server(frame.clone())), Ok(frame));
     }

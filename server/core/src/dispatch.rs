@@ -59,7 +59,9 @@ pub(crate) async fn dispatch(
             ops::vouch_request::run(network, caller.device()?, invitation, sealed).await
         }
         Request::PutSealed(values) => ops::put_sealed::run(network, caller, values).await,
-        Request::GetSealed(names) => ops::get_sealed::run(network, caller.device()?, names).await,
+        Request::GetSealed(names) => {
+            ops::get_sealed::run(network, caller.device()?, names, now).await
+        }
         Request::PutKeyPackages {
             packages,
             last_resort,

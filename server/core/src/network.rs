@@ -29,6 +29,10 @@ use crate::{
     stored_ledger::StoredLedger,
 };
 
+/// An honest device in want of the roster key asks every three seconds until it has it, and each time
+/// every device of the Board that is there may be told.
+const WANTS_PER_MINUTE: u32 = 4;
+
 /// What a network is made of.
 pub struct Parts {
     /// Log, values, queues.
@@ -91,6 +95,8 @@ pub struct Network {
     pub(crate) packages: Rates,
     pub(crate) countersignatures: Rates,
     pub(crate) vouches: Rates<MemberId>,
+    /// How often the Board's devices hear of one that has no roster key.
+    pub(crate) wants: Rates,
     pub(crate) tokens: Tokens,
     /// Room taken. Whoever changes a lease holds it.
     pub(crate) leases: AsyncMutex<Table>,
@@ -127,6 +133,7 @@ impl Network {
                 config.countersignatures_per_minute,
             ),
             vouches: Rates::per_hour(config.vouches_per_hour, LIVE_DEVICES as u32),
+            wants: Rates::per_minute(WANTS_PER_MINUTE, WANTS_PER_MINUTE),
             tokens: Tokens::new(&token_key),
             leases: AsyncMutex::default(),
             heads: HeadSigner::new(key.clone()),

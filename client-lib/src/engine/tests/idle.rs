@@ -84,7 +84,7 @@ fn nobody_goes_by_a_clock_that_is_ahead() {
     engine.clocks.server(world.now, later);
     for _ in 0..3 {
         engine.idle_step(later, open).unwrap();
-        engine.channels.get_mut(&open).unwrap().idle_at = UnixMillis(1);
+        engine.channels.get_mut(&open).unwrap().idle_at = Some(Wait::OVER);
     }
     world.run();
     assert_eq!(inside(&mut world, open), 3);

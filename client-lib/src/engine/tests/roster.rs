@@ -1,7 +1,7 @@
 //! The roster key after a revocation: replaced once, for all who are live and nobody else.
 
 use plenary_certs::{
-    ledger::{Admit, Body, Capacity, Reason, Revoke, Target},
+    ledger::{Admit, Body, Capacity, Reason, Resume, Revoke, Suspend, Target},
     profile::{MemberProfile, Profile, SaltedProfile},
 };
 use plenary_proto::{
@@ -13,7 +13,7 @@ use ring::rand::SystemRandom;
 
 use super::heartbeat::{DAY, beat, kept, wait};
 use crate::{
-    engine::{AlarmKind, Event},
+    engine::{AlarmKind, Event, Output},
     error::ErrorKind,
     simulation::{Passing, Wire, World, connected},
 };
@@ -197,11 +197,18 @@ fn a_generation_that_never_came_is_passed_over() {
 
 #[test]
 fn a_device_that_nobody_vouches_for_is_given_no_names() {
-    let mut world = kept(4);
+    // Of the Board, and not.
+    for by in [2, 4] {
+        nobody_vouches_for_the_device_linked_by(by);
+    }
+}
+
+fn nobody_vouches_for_the_device_linked_by(by: usize) {
+    let mut world = kept(5);
     beat(&mut world);
     wait(&mut world, 3 * DAY + 1);
     assert!(world.parties[0].engine.freshness(world.now).is_lapsed());
-    let (known, late) = (world.device(2), world.link(2));
+    let (known, late) = (world.device(2), world.link(by));
     let device = world.device(late);
     world.connect(late);
     world.run();
@@ -223,4 +230,85 @@ fn a_device_that_nobody_vouches_for_is_given_no_names() {
     assert_eq!(shelf(&world, device).unwrap().len(), 1);
     world.run_for(90_000);
     assert_eq!(newest(&world, late), newest(&world, 0));
+}
+
+/// The key that is made while somebody is suspended is not sealed to them: they ask for it when they
+/// are back, until a device of the Board is there to hand it over.
+#[test]
+fn who_was_suspended_when_the_key_was_made_is_handed_it_afterwards() {
+    let mut world = connected(6);
+    let target = Target::Member(member(3));
+    let reason = Reason::Unstated;
+    world.say(0, Body::Suspend(Suspend { target, reason }));
+    world.say(0, revoke(4));
+    world.run_for(90_000);
+    let key = newest(&world, 0);
+    assert_eq!((key.0, newest(&world, 3).0), (2, 1));
+    // Back, while nobody of the Board is there.
+    (0..3).for_each(|index| world.disconnect(index));
+    world.say(5, Body::Resume(Resume { target }));
+    world.connect(3);
+    world.run_for(60_000);
+    assert_eq!(newest(&world, 3).0, 1);
+    world.connect(1);
+    world.run_for(30_000);
+    assert_eq!(newest(&world, 3), key);
+    assert_eq!(newest(&world, 1), key, "the same one: none was made for it");
+    world.run_for(900_000);
+    assert_eq!(world.alarms(), [] as [&Event; 0]);
+}
+
+/// A copy whose maker was suspended before it was read is of no use, and no cause for alarm: the
+/// next of the Board gives another.
+#[test]
+fn who_comes_after_the_maker_was_suspended_is_handed_another_copy() {
+    let mut world = connected(6);
+    world.disconnect(3);
+    (1..3).for_each(|index| world.disconnect(index));
+    world.say(0, revoke(4));
+    world.run_for(90_000);
+    let key = newest(&world, 0);
+    assert_eq!((key.0, newest(&world, 3).0), (2, 1));
+    world.connect(1);
+    world.run();
+    assert_eq!(newest(&world, 1), key);
+    let target = Target::Member(member(0));
+    let reason = Reason::Unstated;
+    world.say(1, Body::Suspend(Suspend { target, reason }));
+    world.connect(3);
+    world.run_for(30_000);
+    assert_eq!(newest(&world, 3), key);
+    assert_eq!(world.alarms(), [] as [&Event; 0]);
+}
+
+/// As a lying server could: it names devices that want the key without end, and some that must not
+/// have it.
+#[test]
+fn who_wants_the_key_is_handed_it_once_in_a_while_and_only_if_it_may_have_it() {
+    let mut world = connected(5);
+    world.say(0, revoke(4));
+    world.run_for(90_000);
+    let now = world.now;
+    let mut handed = |index: usize, devices: &[DeviceId], now: UnixMillis| {
+        let engine = &mut world.parties[index].engine;
+        while engine.poll().is_some() {}
+        for device in devices {
+            engine.roster_wanted(now, *device).unwrap();
+        }
+        let mut handed = 0;
+        while let Some(output) = engine.poll() {
+            match output {
+                Output::Send(_, Request::PutSealed(entries)) => handed += entries.len(),
+                other => panic!("{other:?}"),
+            }
+        }
+        handed
+    };
+    let device = |index: u8| DeviceId([index + 101; 16]);
+    let unknown = DeviceId([99; 16]);
+    assert_eq!(handed(0, &[device(4), unknown], now), 0);
+    assert_eq!(handed(3, &[device(1)], now), 0, "not of the Board");
+    assert_eq!(handed(0, &[device(3), device(3), device(2)], now), 2);
+    assert_eq!(handed(0, &[device(3)], now.plus(5_000)), 0);
+    assert_eq!(handed(0, &[device(3)], now.plus(20_000)), 1);
 }

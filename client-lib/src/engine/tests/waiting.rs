@@ -127,3 +127,35 @@ fn who_wants_to_enter_waits_as_long_as_the_server_says() {
     assert!(assert_obeyed(&seen) >= 1, "{seen:?}");
     assert_eq!(world.alarms(), [] as [&Event; 0]);
 }
+
+/// What waits until a moment by a clock that was two hours ahead does not wait for two hours.
+#[test]
+fn a_clock_set_back_makes_nothing_wait_as_long_as_the_jump() {
+    let mut world = connected(3);
+    let (open, other) = (world.channels[0], world.channels[1]);
+    world.enter_all(open);
+    world.enter(0, other);
+    world.run();
+    world.parties[1].skew = 2 * 3_600_000;
+    world.run();
+    exhaust(&mut world, 1, open);
+    let seen = Arc::default();
+    world.wire = Some(Box::new(Watcher(1, Arc::clone(&seen))));
+    world.send(1, open, "refused for now");
+    world.enter(1, other);
+    world.settle();
+    let refused = seen.lock().unwrap().clone();
+    let refused = refused
+        .iter()
+        .filter(|one| matches!(one, Seen::Refused { .. }));
+    assert!(refused.count() >= 2, "both wait");
+    world.parties[1].skew = 0;
+    world.run();
+    world.run();
+    assert_eq!(world.texts(0, open), ["refused for now"]);
+    assert_eq!(world.texts(2, open), ["refused for now"]);
+    world.send(1, other, "in");
+    world.run();
+    assert_eq!(world.texts(0, other), ["in"]);
+    assert_eq!(world.alarms(), [] as [&Event; 0]);
+}

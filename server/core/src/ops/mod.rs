@@ -89,6 +89,16 @@ fn is_board(network: &Network, member: MemberId) -> bool {
         .unwrap_or(false)
 }
 
+/// The members of the Board.
+fn board(network: &Network) -> Vec<MemberId> {
+    let members = network.read_ledger(|ledger| {
+        let board = ledger.root().map(|root| &root.board);
+        let people = board.into_iter().flatten();
+        people.map(|person| person.member).collect()
+    });
+    members.unwrap_or_default()
+}
+
 /// The channel's group, if the device is in it. Who is not learns nothing of the channel, not even
 /// that it exists.
 async fn group_of(

@@ -3,11 +3,11 @@
 
 use bytes::Bytes;
 use plenary_proto::{
-    ids::{MemberId, UnixMillis},
+    ids::UnixMillis,
     reply::{Push, Reply},
 };
 
-use super::{link, not_allowed, sealed_fits};
+use super::{board, link, not_allowed, sealed_fits};
 use crate::{
     error::OpError,
     hub::{To, push_frame},
@@ -61,15 +61,7 @@ pub(crate) async fn run(
         }
         Err(error) => return Err(error.into()),
     }
-    let mut told: Vec<MemberId> = network
-        .read_ledger(|ledger| {
-            let board = ledger.root().map(|root| root.board.clone());
-            board.unwrap_or_default()
-        })
-        .unwrap_or_default()
-        .iter()
-        .map(|person| person.member)
-        .collect();
+    let mut told = board(network);
     told.push(member);
     for sharer in super::vouch_request::sharers(network, id, now).await? {
         if !told.contains(&sharer) {

@@ -10,7 +10,7 @@ use plenary_proto::{
     reply::{Push, Reply},
 };
 
-use super::{not_allowed, sealed_fits, within};
+use super::{board, not_allowed, sealed_fits, within};
 use crate::{
     error::OpError,
     hub::{To, push_frame},
@@ -89,14 +89,10 @@ pub(crate) async fn run(
         held.len() + usize::from(!known),
     )?;
     put(network, key, sealed).await?;
-    let board = network
-        .read_ledger(|ledger| ledger.root().map(|root| root.board.clone()))
-        .flatten()
-        .unwrap_or_default();
-    let told: Vec<_> = board.iter().map(|person| person.member).collect();
-    network
-        .hub
-        .push(To::Members(&told), push_frame(Push::AdmissionRequest));
+    network.hub.push(
+        To::Members(&board(network)),
+        push_frame(Push::AdmissionRequest),
+    );
     Ok(Reply::Done)
 }
 

@@ -186,6 +186,22 @@ impl World {
             .collect()
     }
 
+    /// What a party could hand on: whether it has the message at a position, and has a device as inside
+    /// there.
+    pub fn could_hand(
+        &self,
+        index: usize,
+        channel: ChannelId,
+        seq: Seq,
+        to: DeviceId,
+    ) -> (bool, bool) {
+        let store = self.parties[index].engine.store();
+        (
+            store.has_message(channel, seq).unwrap(),
+            store.was_leaf(channel, to, seq).unwrap(),
+        )
+    }
+
     /// Whether a party is online and has read everything that it heard of.
     pub fn is_caught_up(&self, index: usize) -> bool {
         self.parties[index].engine.is_caught_up()

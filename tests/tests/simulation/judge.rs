@@ -304,10 +304,18 @@ impl Judge {
                         && self.by_mark.contains_key(&mark)
                         && record.devices.contains(&device);
                     if meant && !view.places.contains(&(*channel, record.seq)) {
+                        let others: Vec<_> = (0..world.parties.len())
+                            .filter(|other| record.devices.contains(&world.device(*other)))
+                            .map(|other| {
+                                (other, world.could_hand(other, *channel, record.seq, device))
+                            })
+                            .collect();
                         return Err(format!(
-                            "{party} does not show the message at {} of {channel}: {:?}",
+                            "{party} does not show the message at {} of {channel}: {:?}, misses {:?}; \
+                             the others have it, and know that it may: {others:?}",
                             record.seq.0,
-                            world.standings(party)
+                            world.standings(party),
+                            world.gaps(party),
                         ));
                     }
                 }

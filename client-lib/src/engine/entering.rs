@@ -467,9 +467,9 @@ impl Engine {
                 .get(&welcome.channel)
                 .filter(|channel| channel.row.standing == In::In)
                 .map(|channel| channel.row.head.seq);
-            if known.is_none_or(|seq| seq < welcome.head.seq)
-                && let Err(error) = self.join(now, &welcome)
-            {
+            if known.is_some_and(|seq| seq >= welcome.head.seq) {
+                self.pass_over(welcome.channel, welcome.head.seq)?;
+            } else if let Err(error) = self.join(now, &welcome) {
                 if error.kind() == ErrorKind::Store {
                     return Err(error);
                 }
@@ -486,6 +486,13 @@ impl Engine {
             self.ask(drop, Waiting::Forget);
         }
         Ok(())
+    }
+
+    /// A welcome is of no use: this device came in by itself, later. From the welcome on it was in the
+    /// channel, and what was said until then it has missed.
+    fn pass_over(&mut self, id: ChannelId, welcomed: Seq) -> Result<(), Error> {
+        self.step(id, |engine| engine.store.miss_after(id, welcomed))?;
+        self.load_gaps(id)
     }
 
     fn join(&mut self, now: UnixMillis, welcome: &WaitingWelcome) -> Result<(), Error> {
@@ -602,7 +609,12 @@ impl Engine {
         match (reply, pending.kind) {
             (Ok(Reply::Appended { head, .. }), Kind::Enter | Kind::Anew) => {
                 match self.check_head(id, &head)? {
-                    Some(head) => self.entered(now, id, head, Some(pending.basis)),
+                    Some(head) => {
+                        self.entered(now, id, head, Some(pending.basis))?;
+                        // One that came meanwhile was passed over for this.
+                        self.ask(Request::Welcomes, Waiting::Welcomes);
+                        Ok(())
+                    }
                     None => Ok(()),
                 }
             }

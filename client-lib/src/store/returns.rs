@@ -56,6 +56,24 @@ impl Store {
         Ok(())
     }
 
+    /// What follows a record that was not read is missed, up to where this device began to read next.
+    pub(crate) fn miss_after(&self, channel: ChannelId, after: Seq) -> Result<(), Error> {
+        if self.hash_at(channel, after)?.is_some() {
+            return Ok(());
+        }
+        self.lock().execute(
+            "INSERT INTO gap(channel, after, before, tries, at)
+             SELECT ?1, ?2, back, 0, 0 FROM
+                 (SELECT min(first) - 1 AS back FROM chain
+                  WHERE channel = ?1 AND first > ?2 AND NOT aside)
+             WHERE back > ?2 + 1 AND NOT EXISTS
+                 (SELECT 1 FROM gap
+                  WHERE channel = ?1 AND after <= ?2 AND (before IS NULL OR before >= back))",
+            params![channel.0, after.0 as i64],
+        )?;
+        Ok(())
+    }
+
     /// Back, with this record: what lies between is what was missed.
     pub(crate) fn close_gap(&self, channel: ChannelId, back: Seq) -> Result<(), Error> {
         let connection = self.lock();
@@ -320,6 +338,34 @@ mod tests {
         gaps.iter()
             .map(|gap| (gap.after.0, gap.before.map_or(0, |seq| seq.0)))
             .collect()
+    }
+
+    #[test]
+    fn what_was_said_between_a_welcome_and_an_entry_is_missed() {
+        let (_folder, store) = store();
+        let head = |seq| ChannelHead {
+            seq: Seq(seq),
+            hash: Digest([seq as u8; 32]),
+        };
+        store.miss_after(CHANNEL, Seq(3)).unwrap();
+        assert_eq!(spans(&store), [], "never in");
+        store.begin_chain(CHANNEL, head(2)).unwrap();
+        let entries = [Digest([3; 32]), Digest([4; 32])];
+        store.add_entries(CHANNEL, head(2), &entries).unwrap();
+        store.begin_chain(CHANNEL, head(12)).unwrap();
+        for (welcomed, missed) in [
+            (2, vec![]),
+            (4, vec![]),
+            (12, vec![]),
+            (20, vec![]),
+            (11, vec![]),
+            (9, vec![(9, 12)]),
+            (9, vec![(9, 12)]),
+            (10, vec![(9, 12)]),
+        ] {
+            store.miss_after(CHANNEL, Seq(welcomed)).unwrap();
+            assert_eq!(spans(&store), missed, "{welcomed}");
+        }
     }
 
     #[test]

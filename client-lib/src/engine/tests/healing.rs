@@ -472,3 +472,62 @@ fn what_was_said_before_a_removal_that_nobody_could_tell_it_of_is_handed_on() {
         assert_eq!(world.alarms(), [] as [&Event; 0]);
     }
 }
+
+/// A party does not hear of its first welcome in time.
+struct LateWelcome(usize, bool);
+
+impl Wire for LateWelcome {
+    fn down(&mut self, _: UnixMillis, to: usize, mut frame: ServerFrame, passing: &mut Passing) {
+        if let (true, ServerFrame::Reply(_, Ok(Reply::WelcomeList(list)))) =
+            (to == self.0 && !self.1, &mut frame)
+        {
+            list.clear();
+            self.1 = true;
+        }
+        passing.down(to, frame);
+    }
+}
+
+/// Added again while it was away, and back by itself before it read of it: it was in the channel from
+/// the welcome on, and what was said until it came back was for it.
+#[test]
+fn what_was_said_between_a_welcome_and_ones_own_return_is_handed_on() {
+    use plenary_certs::ledger::{Reason, Resume, Suspend, Target};
+    let mut world = World::connected(5, 4);
+    let channel = world.channels[2];
+    for index in 1..4 {
+        let grant = Body::Grant(Grant {
+            channel,
+            member: MemberId([index + 1; 16]),
+            granted: true,
+        });
+        world.say(0, grant);
+    }
+    world.enter(0, channel);
+    world.run_for(20_000);
+    assert_eq!(world.devices_in(3, channel).len(), 4);
+    let target = Target::Device(world.device(3));
+    let reason = Reason::Unstated;
+    world.say(0, Body::Suspend(Suspend { target, reason }));
+    world.run();
+    world.say(0, Body::Resume(Resume { target }));
+    world.run();
+    assert_eq!(world.devices_in(0, channel).len(), 4, "added again");
+    world.send(1, channel, "while it was in and away");
+    world.run();
+    world.wire = Some(Box::new(LateWelcome(3, false)));
+    world.connect(3);
+    world.run_for(120_000);
+    world.send(3, channel, "back");
+    world.run();
+    let all = ["while it was in and away", "back"];
+    assert_eq!(world.texts(0, channel), all);
+    assert_eq!(world.texts(3, channel), all);
+    assert_eq!(
+        handed(&world, 3, channel),
+        1,
+        "it did not join by the welcome"
+    );
+    assert_eq!(gaps(&world, 3, channel), 0);
+    assert_eq!(world.alarms(), [] as [&Event; 0]);
+}

@@ -49,6 +49,7 @@ pub mod conformance;
 mod connection;
 mod gate;
 mod guard;
+mod lanes;
 mod listener;
 mod outbox;
 mod registry;

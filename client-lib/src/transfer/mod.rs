@@ -19,6 +19,7 @@ mod meter;
 mod pace;
 mod retry;
 mod spool;
+mod threads;
 mod upload;
 
 #[cfg(test)]
@@ -67,7 +68,7 @@ impl<T: Send + 'static> Transfer<T> {
         Self {
             progress,
             pause,
-            task: Task(tokio::spawn(work(meter))),
+            task: Task(threads::spawn(work(meter))),
         }
     }
 

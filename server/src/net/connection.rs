@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{SinkExt, StreamExt};
-use plenary_proto::limits::CREDIT_CHUNKS;
+use plenary_proto::limits::{BULK_MESSAGE, CREDIT_CHUNKS};
 use plenary_proto::scanner::Violation;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::select;
@@ -24,9 +25,12 @@ use tracing::debug;
 use super::beside::Beside;
 use super::gate::Slot;
 use super::guard::{Guarded, violation};
+use super::lanes::Lanes;
+use super::outbox::{Cut, CutWatch, Inbox};
+use super::lanes::Lanes;
 use super::outbox::{Cut, CutWatch, Inbox};
 use super::session::{Closing, End, Next, Session, Step};
-use super::upgrade::{Stream, make_room};
+use super::upgrade::{Stream, make_room, move_here};
 
 /// For the last frames and the close frame to go out and be answered.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -91,15 +95,56 @@ pub struct Connection {
     pub slot: Option<Slot>,
     /// Begun by the session and not ended yet.
     pub beside: Beside,
+    /// Where it goes on if it turns out to carry items.
+    pub lanes: Option<Arc<Lanes>>,
+}
+
+/// Why a connection is no longer served here.
+enum Left {
+    Ended(Ended),
+    /// It carries items: to a lane.
+    ForLane,
+}
+
+impl From<Ended> for Left {
+    fn from(ended: Ended) -> Self {
+        Self::Ended(ended)
+    }
 }
 
 impl Connection {
     /// Serves the connection to its end, close frame included.
     pub async fn run(mut self, mut session: Box<dyn Session>) -> Ended {
-        let ended = match self.serve(&mut *session).await {
-            Ok(never) => match never {},
-            Err(ended) => ended,
+        let opened = self.open(&mut *session).await;
+        let left = match opened {
+            Ok(()) => self.serve(&mut *session).await,
+            Err(ended) => ended.into(),
         };
+        match (left, self.lanes.take()) {
+            (Left::Ended(ended), _) => self.part(session, ended).await,
+            (Left::ForLane, Some(lanes)) => {
+                let carried = lanes.run(self.carry(session)).await;
+                carried.unwrap_or(Ended::Closed(Closing::Failed))
+            }
+            (Left::ForLane, None) => self.part(session, Ended::Closed(Closing::Failed)).await,
+        }
+    }
+
+    /// On a lane, to the end.
+    async fn carry(mut self, mut session: Box<dyn Session>) -> Ended {
+        let moved = move_here(self.socket.get_mut().inner_mut());
+        if let Err(error) = moved {
+            debug!(%error, "cannot go on on a lane");
+            return self.part(session, Ended::Closed(Closing::Failed)).await;
+        }
+        match self.serve(&mut *session).await {
+            Left::Ended(ended) => self.part(session, ended).await,
+            Left::ForLane => self.part(session, Ended::Closed(Closing::Failed)).await,
+        }
+    }
+
+    /// The end: last frames, close frame.
+    async fn part(mut self, mut session: Box<dyn Session>, ended: Ended) -> Ended {
         let (closing, end) = match ended {
             Ended::Gone | Ended::Silent => return ended,
             Ended::Closed(closing) => (closing, None),
@@ -115,17 +160,25 @@ impl Connection {
         ended
     }
 
-    async fn serve(&mut self, session: &mut dyn Session) -> Result<Infallible, Ended> {
-        let ended = self.exchange(session).await;
-        // What has begun in the store ends there.
-        self.beside.finish().await;
-        ended
-    }
-
-    async fn exchange(&mut self, session: &mut dyn Session) -> Result<Infallible, Ended> {
+    /// The session's first frames.
+    async fn open(&mut self, session: &mut dyn Session) -> Result<(), Ended> {
         let mut cut = self.inbox.cut();
         let first = self.attend(session.opened(), &mut cut).await?;
-        self.take(first, &mut cut).await?;
+        self.take(first, &mut cut).await
+    }
+
+    async fn serve(&mut self, session: &mut dyn Session) -> Left {
+        let left = match self.exchange(session).await {
+            Ok(never) => match never {},
+            Err(left) => left,
+        };
+        // What has begun in the store ends there.
+        self.beside.finish().await;
+        left
+    }
+
+    async fn exchange(&mut self, session: &mut dyn Session) -> Result<Infallible, Left> {
+        let mut cut = self.inbox.cut();
         let mut pinged = false;
         // Polled only when one of them moves: most turns are for a push or a message.
         let seldom = &mut FuturesUnordered::new();
@@ -143,7 +196,11 @@ impl Connection {
                         if let Some(later) = turn.later {
                             self.beside.begin(later);
                         }
+                        let settles = turn.step.next;
                         self.take(turn.step, &mut cut).await?;
+                        if self.lanes.is_some() && settles.carries_items() {
+                            return Err(Left::ForLane);
+                        }
                     }
                 }
                 Event::Done(frames) => self.write(frames, &mut cut).await?,
@@ -151,11 +208,11 @@ impl Connection {
                 Event::Tick => {
                     let now = Instant::now();
                     if self.slot.is_some() && now >= self.pace.settle_by {
-                        return Err(Ended::Closed(Closing::Handshake));
+                        return Err(Ended::Closed(Closing::Handshake).into());
                     }
                     let silence = now - self.heard();
                     if silence >= self.pace.gone_after {
-                        return Err(Ended::Silent);
+                        return Err(Ended::Silent.into());
                     }
                     if silence >= self.pace.ping_after && !pinged {
                         pinged = true;
@@ -346,6 +403,13 @@ fn due(at: Instant) -> BoxFuture<'static, Seldom> {
         sleep_until(at).await;
         Seldom::Due
     })
+}
+
+impl Next {
+    /// A bulk connection has begun.
+    fn carries_items(self) -> bool {
+        matches!(self, Self::Settled { message } if message >= BULK_MESSAGE)
+    }
 }
 
 /// Writes pushes as they come, until the connection breaks. Cancel-safe: a frame is taken from the

@@ -17,6 +17,7 @@ use tracing::{Instrument, debug, info, info_span, warn};
 use super::beside::Beside;
 use super::connection::{Connection, Pace};
 use super::gate::{Gate, Slot, Verdict};
+use super::lanes::Lanes;
 use super::outbox::{ConnectionId, outbox};
 use super::session::{Link, Note, Service};
 use super::upgrade::upgrade;
@@ -78,6 +79,7 @@ pub async fn serve(
         settings,
         stop: stop.clone(),
         ids: AtomicU64::new(1),
+        lanes: lanes(),
     });
     loop {
         let accepted = select! {
@@ -152,6 +154,14 @@ struct Shared {
     settings: Settings,
     stop: watch::Receiver<bool>,
     ids: AtomicU64,
+    lanes: Option<Arc<Lanes>>,
+}
+
+/// Without them items go where chat goes.
+fn lanes() -> Option<Arc<Lanes>> {
+    Lanes::start()
+        .inspect_err(|error| warn!(%error, "no threads for items: chat may wait for them"))
+        .ok()
 }
 
 /// An accepted TCP connection with everything it needs.
@@ -213,6 +223,7 @@ impl Arrival {
             stop: shared.stop.clone(),
             slot: Some(slot),
             beside: Beside::default(),
+            lanes: shared.lanes.clone(),
         };
         let task = async move {
             let session = shared.service.open(link);

@@ -1,5 +1,8 @@
 //! From a TCP connection to an upgraded socket: TLS, then WebSocket with our subprotocol.
 
+use std::io;
+use std::os::fd::AsFd;
+
 use plenary_certs::tls::exporter;
 use plenary_proto::limits::{BULK_MESSAGE, CONTROL_FRAMES_PER_SECOND, FRAGMENTS};
 use plenary_proto::limits::{FRAME_BEFORE_OK, READ_BUFFER, SUBPROTOCOL};
@@ -68,6 +71,15 @@ pub fn make_room(stream: &mut Stream, message: usize) {
     let (tcp, tls) = stream.get_mut();
     tcp.widen();
     tls.set_buffer_limit(Some(message + TLS_ASIDE));
+}
+
+/// Lets the runtime of the calling task tell when the stream is ready, instead of the one that accepted
+/// it: a word from there to another thread for every piece that comes would cost more than the piece.
+pub fn move_here(stream: &mut Stream) -> io::Result<()> {
+    let tcp = stream.get_mut().0.inner_mut();
+    let again = tcp.as_fd().try_clone_to_owned()?;
+    *tcp = TcpStream::from_std(again.into())?;
+    Ok(())
 }
 
 /// The WebSocket part, over any stream.

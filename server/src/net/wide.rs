@@ -34,6 +34,11 @@ impl<S> Wide<S> {
         }
     }
 
+    /// The stream below.
+    pub fn inner_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
     /// Much is coming.
     pub fn widen(&mut self) {
         if self.room.is_empty() {

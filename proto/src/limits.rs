@@ -46,6 +46,11 @@ pub const SMALL_ITEM: u64 = 8 * MIB as u64;
 /// message (trees, commits of large groups) travels here in parts.
 pub const BULK_MESSAGE: usize = MIB + 4 * KIB;
 
+/// Bytes of the messages in which a side sends what is larger, on a bulk connection too: copied,
+/// masked and encrypted while they are in the processor's cache, and below what allocators take from
+/// the system each time (128 KiB).
+pub const PART: usize = 120 * KIB;
+
 /// Bytes of a frame that travels in parts: a tree of 1,000 hybrid devices is 1.4 MB, a commit that
 /// adds 100 of them 0.3 MB; a device has one such frame under way.
 pub const FRAME_IN_PARTS: usize = 8 * MIB;
@@ -121,4 +126,5 @@ const _: () = assert!(CONTENT < PADDED_CONTENT);
 const _: () = assert!(PADDED_CONTENT + 4 * KIB <= CHAT_MESSAGE);
 const _: () = assert!(PAGE_BYTES + 4 * KIB <= CHAT_MESSAGE);
 const _: () = assert!(CHUNK + 16 + KIB <= BULK_MESSAGE);
+const _: () = assert!(CHAT_MESSAGE <= PART && PART <= BULK_MESSAGE);
 const _: () = assert!(CHAT_MESSAGE <= OUTBOUND_BYTES);

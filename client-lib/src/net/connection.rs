@@ -8,7 +8,7 @@ use futures_util::{
     stream::{SplitSink, SplitStream},
 };
 use plenary_proto::{
-    codec::{encode_client, parts},
+    codec::client_messages,
     limits,
     reply::{Hello, ServerFrame},
     request::ClientFrame,
@@ -37,7 +37,7 @@ const REVOKED: u16 = 4002;
 pub(super) type Socket = WebSocketStream<Guarded<TlsStream<BufReader<TcpStream>>>>;
 type Sink = SplitSink<Socket, Message>;
 
-/// What TLS may hold beside one message: its records' headers and tags, small frames.
+/// What TLS may hold beside one part: its records' headers and tags, small frames.
 const TLS_ASIDE: usize = 64 * 1024;
 
 /// One authenticated connection.
@@ -83,9 +83,9 @@ impl Connection {
     ) -> Self {
         socket.get_mut().set_message_limit(message);
         if message >= limits::BULK_MESSAGE {
-            // A message is encrypted in one go: tungstenite moves what is left of it up after each
+            // A part is encrypted in one go: tungstenite moves what is left of it up after each
             // piece that was taken.
-            let limit = Some(message + TLS_ASIDE);
+            let limit = Some(limits::PART + TLS_ASIDE);
             socket
                 .get_mut()
                 .inner_mut()
@@ -146,25 +146,19 @@ impl Sender {
     ) -> Result<(), Error> {
         let mut sink = self.sink.lock().await;
         for frame in frames {
-            let frame = encode_client(frame);
-            if frame.len() > limits::FRAME_IN_PARTS {
+            let messages = client_messages(frame, self.message);
+            if messages.frame() > limits::FRAME_IN_PARTS {
                 return Err(Error::new(
                     ErrorKind::TooLarge,
                     format!(
                         "a request of {} bytes; {} are possible",
-                        frame.len(),
+                        messages.frame(),
                         limits::FRAME_IN_PARTS
                     ),
                 ));
             }
-            match parts(&frame, self.message) {
-                None => self.feed(&mut sink, frame).await?,
-                Some(parts) => {
-                    for part in parts {
-                        let part = encode_client(ClientFrame::Part(part));
-                        self.feed(&mut sink, part).await?;
-                    }
-                }
+            for message in messages {
+                self.feed(&mut sink, message).await?;
             }
         }
         self.bounded(sink.flush()).await

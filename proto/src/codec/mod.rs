@@ -1,8 +1,10 @@
 //! Frames to bytes and back. The only place where prost types and domain types meet.
 //!
 //! [`encode_client`] / [`decode_client`] and [`encode_server`] / [`decode_server`] convert one frame;
-//! [`parts`] cuts a frame that is too large for its connection, [`Assembler`] joins it again.
+//! [`client_messages`] and [`server_messages`] cut a frame that is too large for its connection into
+//! [`parts`], [`Assembler`] joins it again.
 
+mod chunk;
 mod field;
 mod parts;
 mod reply;
@@ -11,7 +13,7 @@ mod request;
 use bytes::Bytes;
 use prost::Message;
 
-pub use parts::{Assembler, parts};
+pub use parts::{Assembler, Messages, Parts, client_messages, parts, server_messages};
 
 use crate::{reply::ServerFrame, request::ClientFrame, wire};
 

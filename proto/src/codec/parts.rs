@@ -4,25 +4,143 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::WireError;
-use crate::{limits, reply::Part};
+use super::{WireError, chunk, encode_client, encode_server};
+use crate::{
+    limits,
+    reply::{Part, Reply, ServerFrame},
+    request::{ClientFrame, Request},
+};
 
 /// Room for the envelope of a part: two integers, a tag and a length, each twice over.
 const ENVELOPE: usize = 64;
 
 /// Cuts an encoded frame into parts that fit messages of `message` bytes. `None` if it fits as it is.
-pub fn parts(frame: &Bytes, message: usize) -> Option<impl Iterator<Item = Part> + use<>> {
-    if frame.len() <= message {
-        return None;
+pub fn parts(frame: &Bytes, message: usize) -> Option<Parts> {
+    (frame.len() > message).then(|| Parts::of(Bytes::new(), frame.clone(), message))
+}
+
+/// The parts of a frame, in order.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    head: Bytes,
+    rest: Bytes,
+    size: usize,
+    next: u32,
+}
+
+impl Parts {
+    /// Of a frame that is these two one after the other.
+    fn of(head: Bytes, rest: Bytes, message: usize) -> Self {
+        Self {
+            head,
+            rest,
+            size: message.saturating_sub(ENVELOPE).max(1),
+            next: 0,
+        }
     }
-    let size = message.saturating_sub(ENVELOPE).max(1);
-    let count = frame.len().div_ceil(size);
-    let frame = frame.clone();
-    Some((0..count).map(move |index| Part {
-        index: index as u32,
-        last: index + 1 == count,
-        bytes: frame.slice(index * size..frame.len().min((index + 1) * size)),
-    }))
+}
+
+impl Iterator for Parts {
+    type Item = Part;
+
+    fn next(&mut self) -> Option<Part> {
+        let from = match self.head.is_empty() {
+            true => &mut self.rest,
+            false => &mut self.head,
+        };
+        if from.is_empty() {
+            return None;
+        }
+        let bytes = from.split_to(from.len().min(self.size));
+        let index = self.next;
+        self.next += 1;
+        Some(Part {
+            index,
+            last: self.head.is_empty() && self.rest.is_empty(),
+            bytes,
+        })
+    }
+}
+
+/// The messages that carry a frame, each made when its turn comes.
+#[derive(Debug, Clone)]
+pub struct Messages {
+    frame: usize,
+    cut: Cut,
+}
+
+#[derive(Debug, Clone)]
+enum Cut {
+    Whole(Option<Bytes>),
+    Parts(Parts, fn(Part) -> Bytes),
+}
+
+impl Messages {
+    /// Bytes of the frame.
+    pub fn frame(&self) -> usize {
+        self.frame
+    }
+
+    fn cut(frame: Bytes, message: usize, wrap: fn(Part) -> Bytes) -> Self {
+        Self {
+            frame: frame.len(),
+            cut: match parts(&frame, message) {
+                None => Cut::Whole(Some(frame)),
+                Some(parts) => Cut::Parts(parts, wrap),
+            },
+        }
+    }
+
+    fn joined(head: Vec<u8>, rest: Bytes, message: usize, wrap: fn(Part) -> Bytes) -> Self {
+        Self {
+            frame: head.len() + rest.len(),
+            cut: Cut::Parts(Parts::of(head.into(), rest, message), wrap),
+        }
+    }
+}
+
+impl Iterator for Messages {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        match &mut self.cut {
+            Cut::Whole(whole) => whole.take(),
+            Cut::Parts(parts, wrap) => parts.next().map(wrap),
+        }
+    }
+}
+
+/// The messages that carry a client's frame, of at most `message` bytes and [`limits::PART`].
+pub fn client_messages(frame: ClientFrame, message: usize) -> Messages {
+    let (message, wrap) = (message.min(limits::PART), |part| {
+        encode_client(ClientFrame::Part(part))
+    });
+    match frame {
+        ClientFrame::Request(id, Request::ItemPut { item, index, bytes })
+            if bytes.len() > message =>
+        {
+            Messages::joined(
+                chunk::put(id, item, index, bytes.len()),
+                bytes,
+                message,
+                wrap,
+            )
+        }
+        frame => Messages::cut(encode_client(frame), message, wrap),
+    }
+}
+
+/// As [`client_messages`], of a server's frame.
+pub fn server_messages(frame: ServerFrame, message: usize) -> Messages {
+    let (message, wrap) = (message.min(limits::PART), |part| {
+        encode_server(ServerFrame::Part(part))
+    });
+    match frame {
+        ServerFrame::Reply(id, Ok(Reply::ItemRange { offset, bytes })) if bytes.len() > message => {
+            Messages::joined(chunk::range(id, offset, bytes.len()), bytes, message, wrap)
+        }
+        frame => Messages::cut(encode_server(frame), message, wrap),
+    }
 }
 
 /// Joins the parts of one frame at a time, in order, up to [`limits::FRAME_IN_PARTS`] bytes.
@@ -50,6 +168,10 @@ impl Assembler {
             return Err(WireError::PartsTooLarge {
                 limit: limits::FRAME_IN_PARTS,
             });
+        }
+        if self.next == 0 && !part.last {
+            // A chunk nearly always: room of one size each time, which the allocator finds again.
+            self.joined.reserve(limits::BULK_MESSAGE);
         }
         self.joined.extend_from_slice(&part.bytes);
         self.next += 1;

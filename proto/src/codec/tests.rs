@@ -181,6 +181,78 @@ fn parts_join_in_order_only() {
     assert_eq!(assembler.idle(), Ok(()));
 }
 
+/// What the messages join to, and how long the longest is.
+fn joined(messages: Messages, part: fn(Bytes) -> Option<Part>) -> (Bytes, usize) {
+    let mut assembler = Assembler::default();
+    let (mut longest, mut whole) = (0, None);
+    let frame = messages.frame();
+    for message in messages {
+        longest = longest.max(message.len());
+        assert_eq!(whole, None, "something after the last");
+        whole = match part(message.clone()) {
+            Some(part) => assembler.push(&part).unwrap(),
+            None => Some(message),
+        };
+    }
+    let whole = whole.unwrap();
+    assert_eq!(whole.len(), frame);
+    (whole, longest)
+}
+
+#[test]
+fn chunks_are_cut_where_they_lie_to_the_same_frame() {
+    let client = |bytes| match decode_client(bytes).unwrap() {
+        ClientFrame::Part(part) => Some(part),
+        _ => None,
+    };
+    let server = |bytes| match decode_server(bytes).unwrap() {
+        ServerFrame::Part(part) => Some(part),
+        _ => None,
+    };
+    let lengths = [
+        0,
+        1,
+        60_000,
+        limits::PART,
+        limits::PART + 1,
+        limits::CHUNK + 16,
+    ];
+    // Zeros are left out on the wire, numbers take one to ten bytes.
+    for (n, length) in [0, 1, 127, 128, u64::from(u32::MAX), u64::MAX]
+        .into_iter()
+        .flat_map(|n| lengths.map(|length| (n, length)))
+    {
+        let bytes = Bytes::from(vec![7; length]);
+        for limit in [
+            limits::FRAME_BEFORE_OK,
+            limits::CHAT_MESSAGE,
+            limits::BULK_MESSAGE,
+        ] {
+            let put = ClientFrame::Request(
+                RequestId(n),
+                Request::ItemPut {
+                    item: ItemId([9; 16]),
+                    index: n as u32,
+                    bytes: bytes.clone(),
+                },
+            );
+            let (whole, longest) = joined(client_messages(put.clone(), limit), client);
+            assert_eq!(whole, encode_client(put));
+            assert!(longest <= limit.min(limits::PART), "{longest}");
+            let range = Reply::ItemRange {
+                offset: n,
+                bytes: bytes.clone(),
+            };
+            let range = ServerFrame::Reply(RequestId(n), Ok(range));
+            let (whole, longest) = joined(server_messages(range.clone(), limit), server);
+            assert_eq!(whole, encode_server(range));
+            assert!(longest <= limit.min(limits::PART), "{longest}");
+        }
+    }
+    let (whole, _) = joined(client_messages(append(vec![5; 300_000]), 72 << 10), client);
+    assert_eq!(whole, encode_client(append(vec![5; 300_000])));
+}
+
 #[test]
 fn parts_are_bounded() {
     let mut assembler = Assembler::default();

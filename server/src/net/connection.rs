@@ -27,8 +27,6 @@ use super::gate::Slot;
 use super::guard::{Guarded, violation};
 use super::lanes::Lanes;
 use super::outbox::{Cut, CutWatch, Inbox};
-use super::lanes::Lanes;
-use super::outbox::{Cut, CutWatch, Inbox};
 use super::session::{Closing, End, Next, Session, Step};
 use super::upgrade::{Stream, make_room, move_here};
 

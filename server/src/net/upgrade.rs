@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use plenary_certs::tls::exporter;
 use plenary_proto::limits::{BULK_MESSAGE, CONTROL_FRAMES_PER_SECOND, FRAGMENTS};
-use plenary_proto::limits::{FRAME_BEFORE_OK, READ_BUFFER, SUBPROTOCOL};
+use plenary_proto::limits::{FRAME_BEFORE_OK, PART, READ_BUFFER, SUBPROTOCOL};
 use plenary_proto::scanner::Rules;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -25,7 +25,7 @@ use super::wide::Wide;
 /// holds. It takes memory only where that much is to be written at once.
 const WRITE_BUFFER: usize = 16 * 1024;
 
-/// What TLS may hold beside one message: its records' headers and tags, small frames.
+/// What TLS may hold beside one part: its records' headers and tags, small frames.
 const TLS_ASIDE: usize = 64 * 1024;
 
 /// Why a connection never became one.
@@ -62,7 +62,7 @@ pub async fn upgrade(tcp: TcpStream, acceptor: &TlsAcceptor) -> Result<Upgraded,
 }
 
 /// Makes a stream ready for messages of so many bytes, if they are large: read in larger pieces, and a
-/// message encrypted in one go. (tungstenite moves what is left of a message up after each piece that
+/// part of one encrypted in one go. (tungstenite moves what is left of it up after each piece that
 /// was taken.)
 pub fn make_room(stream: &mut Stream, message: usize) {
     if message < BULK_MESSAGE {
@@ -70,7 +70,7 @@ pub fn make_room(stream: &mut Stream, message: usize) {
     }
     let (tcp, tls) = stream.get_mut();
     tcp.widen();
-    tls.set_buffer_limit(Some(message + TLS_ASIDE));
+    tls.set_buffer_limit(Some(PART + TLS_ASIDE));
 }
 
 /// Lets the runtime of the calling task tell when the stream is ready, instead of the one that accepted

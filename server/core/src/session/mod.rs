@@ -31,7 +31,7 @@ use std::{sync::Arc, task::Poll};
 use bytes::Bytes;
 use futures_util::{future::BoxFuture, poll};
 use plenary_proto::{
-    codec::{Assembler, WireError, decode_client, encode_server, parts},
+    codec::{Assembler, WireError, decode_client, encode_server, server_messages},
     ids::{Digest, RequestId, UnixMillis},
     limits,
     reply::{Failure, Push, Reply, ServerFrame},
@@ -274,13 +274,7 @@ impl Open {
 
 /// A reply, in parts if it is too large for one message.
 fn frames(id: RequestId, result: Result<Reply, Failure>, limit: usize) -> Vec<Bytes> {
-    let frame = encode_server(ServerFrame::Reply(id, result));
-    match parts(&frame, limit) {
-        None => vec![frame],
-        Some(parts) => parts
-            .map(|part| encode_server(ServerFrame::Part(part)))
-            .collect(),
-    }
+    server_messages(ServerFrame::Reply(id, result), limit).collect()
 }
 
 fn bye(reason: &str, retry_after_ms: u64) -> Bytes {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{
     SinkExt, StreamExt,
     stream::{SplitSink, SplitStream},
@@ -125,6 +125,11 @@ impl Connection {
     /// See [`Sender::send`].
     pub(crate) async fn send(&mut self, frame: ClientFrame) -> Result<(), Error> {
         self.sender.send([frame]).await
+    }
+
+    /// Takes back the room of a frame, for one to come.
+    pub(crate) fn reuse(&mut self, room: BytesMut) {
+        self.receiver.frames.reuse(room);
     }
 
     /// See [`Receiver::next`].

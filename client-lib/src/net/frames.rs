@@ -1,6 +1,6 @@
 //! Whole frames out of messages; what has no place after the handshake is refused.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use plenary_proto::{
     codec::{Assembler, decode_server},
     reply::ServerFrame,
@@ -13,6 +13,11 @@ use crate::error::{Error, ErrorKind};
 pub(crate) struct Frames(Assembler);
 
 impl Frames {
+    /// See [`Assembler::reuse`].
+    pub(crate) fn reuse(&mut self, room: BytesMut) {
+        self.0.reuse(room);
+    }
+
     /// The frame that this message completes, if any.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use bytes::BytesMut;
 use plenary_proto::{
     ids::RequestId,
     limits::CREDIT_CHUNKS,
@@ -73,6 +74,11 @@ impl Bulk {
                 | ServerFrame::Part(_) => return Err(unexpected()),
             }
         }
+    }
+
+    /// Takes back the room of a chunk, for one to come.
+    pub(super) fn reuse(&mut self, room: BytesMut) {
+        self.connection.reuse(room);
     }
 
     /// Whether another chunk may go.

@@ -110,6 +110,8 @@ impl Receiving {
 /// The thread that verifies and writes, through all tries.
 struct Writing {
     chunks: mpsc::Sender<(u32, Bytes)>,
+    /// Room of chunks that were written.
+    spare: mpsc::UnboundedReceiver<BytesMut>,
     end: JoinHandle<Result<Option<PathBuf>, ItemError>>,
     /// The chunk to hand over next.
     next: u32,
@@ -202,6 +204,9 @@ impl Download {
                 let chunk = (writing.next, bytes);
                 writing.chunks.send(chunk).await.map_err(|_| stopped())?;
                 writing.next += 1;
+                while let Ok(room) = writing.spare.try_recv() {
+                    bulk.reuse(room);
+                }
             }
         }
     }
@@ -217,6 +222,7 @@ impl Download {
     /// Starts the thread, once it knows where to begin.
     async fn write(&self, meter: &Meter) -> Result<Writing, Error> {
         let (chunks, mut queue) = mpsc::channel::<(u32, Bytes)>(AHEAD);
+        let (written, spare) = mpsc::unbounded_channel();
         let (tell, begins) = oneshot::channel();
         let place = match &self.place {
             Place::Folder(folder) => Place::Folder(folder.clone()),
@@ -240,6 +246,8 @@ impl Download {
                     .try_into_mut()
                     .unwrap_or_else(|bytes| BytesMut::from(&bytes[..]));
                 incoming.write(index, &mut sealed)?;
+                // Between two tries nobody takes it; else as many as there are chunks on their way.
+                let _ = written.send(sealed);
                 meter.report(incoming.done(&layout));
             }
             incoming.finish()
@@ -247,6 +255,7 @@ impl Download {
         match begins.await {
             Ok((next, last)) => Ok(Writing {
                 chunks,
+                spare,
                 end,
                 next,
                 last,

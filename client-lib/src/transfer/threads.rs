@@ -35,24 +35,30 @@ fn make() -> Option<Runtime> {
     Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .thread_name("plenary-bulk")
-        .on_thread_start(yield_to_others)
+        .on_thread_start(yielding())
         .enable_all()
         .build()
         .inspect_err(|error| tracing::debug!(%error, "no threads for transfers"))
         .ok()
 }
 
-/// Only Linux gives each thread a nice value of its own; elsewhere chat would yield with them.
-fn yield_to_others() {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::process::{getpriority_process, setpriority_process};
-        let lowered = getpriority_process(None)
-            .and_then(|nice| setpriority_process(None, nice.saturating_add(NICE)));
-        if let Err(error) = lowered {
-            tracing::debug!(%error, "transfers keep the priority of all threads");
+/// What lowers a thread's priority below that of this one: threads inherit it from whichever starts
+/// them, so what is set is a value and no difference.
+#[cfg(target_os = "linux")]
+fn yielding() -> impl Fn() {
+    use rustix::process::{getpriority_process, setpriority_process};
+    let nice = getpriority_process(None).map(|nice| nice.saturating_add(NICE));
+    move || {
+        if let Err(error) = nice.and_then(|nice| setpriority_process(None, nice)) {
+            tracing::debug!(%error, "a transfer's thread keeps the priority of all others");
         }
     }
+}
+
+/// Only Linux gives each thread a nice value of its own; elsewhere chat would yield with them.
+#[cfg(not(target_os = "linux"))]
+fn yielding() -> impl Fn() {
+    || {}
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -148,6 +148,8 @@ pub fn server_messages(frame: ServerFrame, message: usize) -> Messages {
 pub struct Assembler {
     joined: BytesMut,
     next: u32,
+    /// Room of frames that nobody needs any more.
+    spare: Vec<BytesMut>,
 }
 
 impl Assembler {
@@ -171,11 +173,24 @@ impl Assembler {
         }
         if self.next == 0 && !part.last {
             // A chunk nearly always: room of one size each time, which the allocator finds again.
+            self.joined = self.spare.pop().unwrap_or_default();
+            self.joined.clear();
             self.joined.reserve(limits::BULK_MESSAGE);
         }
         self.joined.extend_from_slice(&part.bytes);
         self.next += 1;
-        Ok(part.last.then(|| std::mem::take(self).joined.freeze()))
+        Ok(part.last.then(|| {
+            self.next = 0;
+            std::mem::take(&mut self.joined).freeze()
+        }))
+    }
+
+    /// Takes back the room of a frame, for one to come: the system clears every page that it gives, and
+    /// an allocator gives back what lies at its end.
+    pub fn reuse(&mut self, room: BytesMut) {
+        if self.spare.len() < limits::CREDIT_CHUNKS {
+            self.spare.push(room);
+        }
     }
 
     /// A frame that is no part came: fine only if none was begun.

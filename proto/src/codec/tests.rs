@@ -254,6 +254,29 @@ fn chunks_are_cut_where_they_lie_to_the_same_frame() {
 }
 
 #[test]
+fn room_that_is_given_back_is_used_again() {
+    let mut assembler = Assembler::default();
+    let mut joined = |fill: u8, length: usize| {
+        let whole = Bytes::from(vec![fill; length]);
+        let cut = parts(&whole, limits::PART).unwrap();
+        let joined = cut.filter_map(|part| assembler.push(&part).unwrap());
+        let joined: Vec<_> = joined.collect();
+        assert_eq!(joined, [whole]);
+        let mut room = Bytes::try_into_mut(joined.into_iter().next().unwrap()).unwrap();
+        // As a decoder leaves it: what came before the chunk is cut off.
+        let _ = room.split_to(60);
+        let place = room.as_ptr() as usize - 60;
+        assembler.reuse(room);
+        place
+    };
+    let first = joined(1, limits::CHUNK);
+    assert_eq!(joined(2, limits::CHUNK), first);
+    // A shorter one leaves nothing of a longer one behind.
+    assert_eq!(joined(3, limits::CHUNK / 2), first);
+    assert_eq!(joined(4, limits::CHUNK), first);
+}
+
+#[test]
 fn parts_are_bounded() {
     let mut assembler = Assembler::default();
     let bytes = Bytes::from(vec![0; 1 << 20]);

@@ -106,6 +106,19 @@
 //! message depends on, so up to eight of them are worked on at once: they share a sync, and the line
 //! does not wait for the disk.
 //!
+//! **Items yield to chat.** Sealed bytes by the gigabyte and a message of 500 bytes are not equals where
+//! both want the processor. So a bulk connection goes on on a lane once it is settled: one thread of
+//! lower priority, with others of the same for its disk. A scheduler within the runtime would
+//! not do: what chat waits for is the kernel's, in the middle of a megabyte's hash. The clients' library
+//! does the same with its transfers, so that four of them on the server's own machine yield, too. What
+//! this cannot order is the disk: a sync waits for the bytes that others have under way to it.
+//!
+//! **Chunks in parts.** design.md gives a chunk one message; the limit stands, and what is sent is cut
+//! into parts of 120 KiB like any large frame. Whole, it passed through memory once for each copy, the
+//! WebSocket library kept buffers of its size, and those that it read into differed by the bytes that
+//! happened to come along, so that the allocator found none of them again and held 14 to 18 MiB for a
+//! window of eight.
+//!
 //! **A commit costs ten messages** of its sender's rate, and is charged before it is looked at. Everybody
 //! processes it, and what was sealed for the epoch before is sealed again: at one message each, a member
 //! could take a channel's epoch away from the others three times a second, for ever. Ten leave a burst of

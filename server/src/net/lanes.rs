@@ -11,12 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 
+#[cfg(target_os = "linux")]
 use rustix::process::{getpriority_process, setpriority_process};
 use tokio::runtime::{Builder, Runtime};
 use tracing::{Instrument, Span, debug};
 
 /// What is added to the nice value (`sched(7)`) of a lane's threads: where both want the processor,
 /// they get a tenth of what a chat thread gets, and are set aside as soon as one wakes.
+#[cfg(target_os = "linux")]
 const NICE: i32 = 10;
 
 /// All lanes of a server: one for each processor.
@@ -59,7 +61,7 @@ impl Lane {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("plenary-bulk")
-            .on_thread_start(yield_to_chat)
+            .on_thread_start(yielding())
             .enable_all()
             .build()?;
         Ok(Self {
@@ -94,14 +96,21 @@ impl Drop for Place<'_> {
     }
 }
 
-/// On Linux a nice value is each thread's own.
-fn yield_to_chat() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = getpriority_process(None)
-        .and_then(|nice| setpriority_process(None, nice.saturating_add(NICE)))
-    {
-        debug!(%error, "the threads of items keep the priority of all others");
+/// What lowers a thread's priority below that of this one: threads inherit it from whichever starts
+/// them, so what is set is a value and no difference. On Linux a nice value is each thread's own.
+#[cfg(target_os = "linux")]
+fn yielding() -> impl Fn() {
+    let nice = getpriority_process(None).map(|nice| nice.saturating_add(NICE));
+    move || {
+        if let Err(error) = nice.and_then(|nice| setpriority_process(None, nice)) {
+            debug!(%error, "a thread of items keeps the priority of all others");
+        }
     }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn yielding() -> impl Fn() {
+    || {}
 }
 
 #[cfg(test)]

@@ -104,7 +104,12 @@
 //! is claimed at the server before its keys are stored, so two never mix; one that was claimed and
 //! never came is passed over. Each copy names the ledger it was made with: no name is sealed under a
 //! key older than the last revocation, and ten minutes without one are told. Suspensions and ended
-//! admissions replace nothing: who comes back knew the names.
+//! admissions replace nothing: who comes back knew the names. Whoever was out, or not relied on, while a
+//! key was made has no copy of it, and a copy by somebody who is out by now is not taken: such a device
+//! asks, the server tells the Board's devices, and each hands it theirs, at most every quarter of a minute.
+//!
+//! **A wait ends when the clock is set back.** Waits are of seconds or minutes and by the wall clock, which
+//! people set; one that ended hours from now would stop a channel for hours. Too early costs a request.
 //!
 //! **Sealed before, not sent after.** A message that was sealed before a revocation and never
 //! acknowledged is not sent again to a group that still holds the revoked leaf: the removal comes

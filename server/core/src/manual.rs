@@ -57,7 +57,8 @@
 //!
 //! **The roster key of a second device** comes from a device of the same member, which has it; it may
 //! only fill an empty place, so that it cannot take the Board's away. Where the Board does not vouch,
-//! whoever does may put it anew: what a device sealed that was revoked since opens no more.
+//! whoever does may put it anew: what a device sealed that was revoked since opens no more. Who asks for
+//! the newest and has no copy of use is named to the Board's devices, four times a minute at most.
 //!
 //! **Linking is relayed, apart from admissions.** A request to be linked is seen and answered by the
 //! device that made the link, neither by the Board nor by a sibling: only that device can open it. A

@@ -103,6 +103,9 @@ END;
 "
 );
 
+const REPLACED: &str = "SELECT device FROM message
+    WHERE channel = ? AND message_replaces(content) = ? AND message_replaces(content) IS NOT NULL";
+
 /// What the tables ask of a connection.
 pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8
@@ -252,6 +255,17 @@ impl Hit {
     }
 }
 
+fn sql() -> String {
+    // A plus takes the type off a number, so that the index on an expression can be used.
+    format!(
+        "SELECT {COLUMNS}, search.rowid, snippet(search, 0, char(1), char(2), '…', {EXCERPT})
+         FROM search CROSS JOIN message ON {} = +search.rowid
+         WHERE search MATCH ?1 AND search.rowid >= ?2 AND search.rowid < ?3
+         ORDER BY search.rowid DESC LIMIT ?4",
+        place!("message.")
+    )
+}
+
 impl Store {
     /// Messages that match, the newest first; after a place, those before it.
     pub(crate) fn search(
@@ -261,13 +275,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Hit>, Error> {
         let connection = self.lock();
-        let mut query = connection.prepare_cached(&format!(
-            "SELECT {COLUMNS}, search.rowid, snippet(search, 0, char(1), char(2), '…', {EXCERPT})
-             FROM search CROSS JOIN message ON {} = search.rowid
-             WHERE search MATCH ?1 AND search.rowid >= ?2 AND search.rowid < ?3
-             ORDER BY search.rowid DESC LIMIT ?4",
-            place!("message.")
-        ))?;
+        let mut query = connection.prepare_cached(&sql())?;
         let since = i64::try_from(matching.since).unwrap_or(i64::MAX);
         let since = since.min(4_398_046_511_103) << 20;
         let before = before.unwrap_or(i64::MAX);
@@ -288,10 +296,7 @@ impl Store {
         message: &MessageId,
     ) -> Result<Vec<DeviceId>, Error> {
         let connection = self.lock();
-        let mut query = connection.prepare_cached(
-            "SELECT device FROM message WHERE channel = ? AND message_replaces(content) = ?
-             AND message_replaces(content) IS NOT NULL",
-        )?;
+        let mut query = connection.prepare_cached(REPLACED)?;
         let rows = query.query_map(params![channel.0, message.0], |row| super::column(row, 0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }

@@ -248,6 +248,39 @@ fn what_is_gone_or_changed_is_out_of_the_index_with_its_words() {
     is_sound(&store);
 }
 
+/// No message is looked at that is not shown, and none is sorted.
+#[test]
+fn the_index_alone_finds_and_sorts() {
+    let store = Store::in_memory().unwrap();
+    let plan = |sql: &str| {
+        let connection = store.lock();
+        let mut query = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap();
+        let count = query.parameter_count();
+        let values = rusqlite::params_from_iter((0..count).map(|_| 1));
+        let rows = query
+            .query_map(values, |row| row.get::<_, String>(3))
+            .unwrap();
+        rows.collect::<Result<Vec<_>, _>>().unwrap()
+    };
+    let found = plan(&sql());
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(
+        found[0].starts_with("SCAN search VIRTUAL TABLE"),
+        "{found:?}"
+    );
+    assert!(found[1].contains("USING INDEX message_place"), "{found:?}");
+    // As FTS5 asks for what it shows and checks.
+    let shown = plan("SELECT text FROM searched WHERE place = ?");
+    assert!(shown[0].contains("USING INDEX message_place"), "{shown:?}");
+    let replaced = plan(REPLACED);
+    assert!(
+        replaced[0].contains("USING INDEX message_replaced"),
+        "{replaced:?}"
+    );
+}
+
 #[test]
 fn nothing_to_look_for_or_too_much_is_said() {
     let long = "word ".repeat(205);

@@ -5,6 +5,7 @@ mod arguments;
 mod backup;
 mod doctor;
 mod key;
+mod ledger;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -19,7 +20,9 @@ use tracing_subscriber::reload;
 use self::arguments::{Arguments, Command};
 use crate::admin::SetFilter;
 use crate::config::{Config, ConfigError, LogFormat, LogOverride, Overrides};
+use crate::rebuild::store_in;
 use crate::run::{Start, run};
+use crate::store::{EmbeddedStore, StoreOptions};
 
 /// Wrong arguments or configuration. 1 is any other failure.
 const USAGE: u8 = 2;
@@ -85,6 +88,7 @@ fn command(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::VerifyBackup(args)) => backup::verify(&args),
         Some(Command::Restore(args)) => backup::restore(&load()?, &args),
         Some(Command::Rebuild { json }) => backup::rebuild(&load()?, json),
+        Some(Command::CompleteLedger { file, json }) => ledger::complete(&load()?, &file, json),
         Some(Command::Key(command)) => key::run(&load()?, &command),
         Some(Command::Admin(args)) => admin::run(&load()?, args),
         Some(Command::Doctor(args)) => doctor::run(&load()?, &args),
@@ -133,6 +137,21 @@ fn one_worker() -> std::io::Result<tokio::runtime::Runtime> {
         .worker_threads(1)
         .enable_all()
         .build()
+}
+
+/// Runs something on the store of a data folder, which must be locked. The store is closed again.
+fn with_store<T>(
+    config: &Config,
+    work: impl AsyncFnOnce(&EmbeddedStore) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let path = store_in(&config.data)?;
+    let runtime = one_worker()?;
+    let inside = runtime.enter();
+    let store = EmbeddedStore::open(&path, StoreOptions::default())?;
+    drop(inside);
+    let done = runtime.block_on(work(&store));
+    store.close()?;
+    done
 }
 
 /// Prints for people, or one JSON object.

@@ -146,6 +146,11 @@ impl Folder {
         self.first_start
     }
 
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// A path inside.
     pub fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)

@@ -35,11 +35,22 @@ const MARK: &str = "plenary-store";
 /// # Errors
 /// There was a store, and there is none.
 pub fn store_path(folder: &Folder) -> anyhow::Result<PathBuf> {
-    let path = folder.join(STORE);
-    if path.join(MARK).exists() || folder.first_start() {
+    if folder.first_start() {
+        return Ok(folder.join(STORE));
+    }
+    store_in(folder.path())
+}
+
+/// The same of a data folder that was started before.
+///
+/// # Errors
+/// There is no store.
+pub fn store_in(data: &Path) -> anyhow::Result<PathBuf> {
+    let path = data.join(STORE);
+    if path.join(MARK).exists() {
         return Ok(path);
     }
-    let rebuilt = folder.join(REBUILT);
+    let rebuilt = data.join(REBUILT);
     if !path.exists() && rebuilt.join(MARK).exists() {
         rename(&rebuilt, &path)?;
         tracing::info!("took up a rebuild of the store that was cut off");

@@ -18,7 +18,7 @@ use plenary_proto::{
     reply::SignedHead,
 };
 
-use super::{CLEAN_BREAK, ProofError, pack};
+use super::{CLEAN_BREAK, ProofError, pack, read_ledger};
 use crate::{
     cbor::{self, Bytes, cbor_struct},
     ledger::{Body, Ledger, Standing, Target},
@@ -155,13 +155,7 @@ impl CleanBreak {
 pub(super) fn verify(body: &[u8], root1: Digest) -> Result<Proven, ProofError> {
     let file: File = cbor::decode(body)?;
     let said: CleanBreak = cbor::decode(&file.said.0)?;
-    let mut ledger = Ledger::new(said.network, root1);
-    for Bytes(signed) in &file.ledger {
-        let seq = LedgerSeq(ledger.head().seq.0 + 1);
-        ledger
-            .append(signed)
-            .map_err(|error| ProofError::Ledger { seq, error })?;
-    }
+    let ledger = read_ledger(said.network, root1, &file.ledger)?;
     if ledger.head() != said.ledger {
         return Err(ProofError::CleanBreak(
             "it names another ledger than it holds",

@@ -11,20 +11,22 @@
 pub mod clean_break;
 mod two_logs;
 mod view;
+mod whole_ledger;
 
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 
-use plenary_proto::ids::{Digest, LedgerSeq, Seq};
+use plenary_proto::ids::{Digest, LedgerSeq, NetworkId, Seq};
 
 pub use two_logs::TwoLogs;
 pub use view::{ChannelView, Contradiction, Piece, View};
+pub use whole_ledger::{ledger_file, read_ledger_file};
 
 use crate::{
     cbor::{self, Bytes, CborError, cbor_struct},
-    ledger::LedgerError,
+    ledger::{Ledger, LedgerError},
     misuse::{self, MisuseError},
 };
 
@@ -36,6 +38,7 @@ const VERSION: u8 = 1;
 const TWO_LOGS: u8 = 1;
 const CLEAN_BREAK: u8 = 10;
 const MISUSE: u8 = 2;
+const LEDGER: u8 = 3;
 
 struct File {
     magic: String,
@@ -61,6 +64,8 @@ pub enum Proven {
     CleanBreak(Box<clean_break::Proven>),
     /// Enough of the Board, or a device, signed two different statements in one place.
     Misuse(Box<misuse::Proven>),
+    /// The Board said all this.
+    Ledger(whole_ledger::Proven),
 }
 
 impl Proven {
@@ -70,6 +75,7 @@ impl Proven {
             Self::TwoLogs(_) => "two-logs",
             Self::CleanBreak(_) => "clean-break",
             Self::Misuse(_) => "misuse",
+            Self::Ledger(_) => "ledger",
         }
     }
 }
@@ -80,6 +86,7 @@ impl fmt::Display for Proven {
             Self::TwoLogs(proven) => proven.fmt(f),
             Self::CleanBreak(proven) => proven.fmt(f),
             Self::Misuse(proven) => proven.fmt(f),
+            Self::Ledger(proven) => proven.fmt(f),
         }
     }
 }
@@ -99,6 +106,8 @@ pub enum ProofError {
     Kind(u8),
     #[error("statement {} of the ledger in it does not hold: {error}", seq.0)]
     Ledger { seq: LedgerSeq, error: LedgerError },
+    #[error("a proof of something else than a ledger: `plenary ledger export` writes one")]
+    NoLedger,
     #[error("the ledger in it names no server key")]
     NoServer,
     #[error("no server key of the ledger signed the {which} head")]
@@ -149,6 +158,22 @@ pub fn is_proof(file: &[u8]) -> bool {
 /// # Errors
 /// Any [`ProofError`]: what in it does not hold.
 pub fn verify(file: &[u8], root1: Digest) -> Result<Proven, ProofError> {
+    let (kind, body) = unpack(file)?;
+    match kind {
+        TWO_LOGS => two_logs::verify(&body, root1).map(Proven::TwoLogs),
+        CLEAN_BREAK => {
+            clean_break::verify(&body, root1).map(|proven| Proven::CleanBreak(Box::new(proven)))
+        }
+        MISUSE => Ok(Proven::Misuse(Box::new(
+            misuse::Misuse::decode(&body, root1)?.verify()?,
+        ))),
+        LEDGER => whole_ledger::verify(&body, root1).map(Proven::Ledger),
+        other => Err(ProofError::Kind(other)),
+    }
+}
+
+/// Kind and body of a proof file.
+fn unpack(file: &[u8]) -> Result<(u8, Vec<u8>), ProofError> {
     let file: File = cbor::decode(file)?;
     if file.magic != MAGIC {
         return Err(ProofError::Magic);
@@ -156,13 +181,21 @@ pub fn verify(file: &[u8], root1: Digest) -> Result<Proven, ProofError> {
     if file.version != VERSION {
         return Err(ProofError::Version(file.version));
     }
-    match file.kind {
-        TWO_LOGS => two_logs::verify(&file.body.0, root1).map(Proven::TwoLogs),
-        CLEAN_BREAK => clean_break::verify(&file.body.0, root1)
-            .map(|proven| Proven::CleanBreak(Box::new(proven))),
-        MISUSE => Ok(Proven::Misuse(Box::new(
-            misuse::Misuse::decode(&file.body.0, root1)?.verify()?,
-        ))),
-        other => Err(ProofError::Kind(other)),
+    Ok((file.kind, file.body.0))
+}
+
+/// The ledger that statements make, each verified.
+fn read_ledger(
+    network: NetworkId,
+    root1: Digest,
+    statements: &[Bytes],
+) -> Result<Ledger, ProofError> {
+    let mut ledger = Ledger::new(network, root1);
+    for Bytes(signed) in statements {
+        let seq = LedgerSeq(ledger.head().seq.0 + 1);
+        ledger
+            .append(signed)
+            .map_err(|error| ProofError::Ledger { seq, error })?;
     }
+    Ok(ledger)
 }

@@ -55,6 +55,39 @@ fn file(ledger: &Ledger, one: &ChannelView, other: &ChannelView) -> Option<Vec<u
 }
 
 #[test]
+fn a_ledgers_file_holds_for_its_own_network_only_and_every_byte_counts() {
+    let board = board();
+    let root1 = board.ledger.root1();
+    let whole = ledger_file(&board.ledger);
+    let Ok(Proven::Ledger(proven)) = verify(&whole, root1) else {
+        panic!("a ledger proves itself");
+    };
+    assert_eq!(
+        (proven.network, proven.head),
+        (NETWORK, board.ledger.head())
+    );
+    let (network, statements) = read_ledger_file(&whole).unwrap();
+    let own: Vec<_> = board.ledger.entries_after(LedgerSeq(0)).collect();
+    assert_eq!((network, statements.len()), (NETWORK, own.len()));
+    assert!(
+        own.iter()
+            .zip(&statements)
+            .all(|((_, own), read)| own == read)
+    );
+
+    assert!(verify(&whole, Digest([7; 32])).is_err());
+    for at in 0..whole.len() {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1;
+        assert!(verify(&flipped, root1).is_err(), "byte {at}");
+    }
+    // Another proof is no ledger.
+    let (one, other) = (view(piece(5, 2, 0), &[5]), view(piece(5, 2, 0x55), &[5]));
+    let logs = file(&board.ledger, &one, &other).unwrap();
+    assert_eq!(read_ledger_file(&logs), Err(ProofError::NoLedger));
+}
+
+#[test]
 fn two_heads_of_two_logs_convict_wherever_they_are() {
     let board = board();
     let root1 = board.ledger.root1();

@@ -13,7 +13,7 @@ use plenary_proto::{
     reply::SignedHead,
 };
 
-use super::{ProofError, TWO_LOGS, pack, view::Contradiction};
+use super::{ProofError, TWO_LOGS, pack, read_ledger, view::Contradiction};
 use crate::{
     cbor::{self, Bytes, cbor_struct},
     chain::link,
@@ -135,13 +135,7 @@ impl TwoLogs {
 
 pub(super) fn verify(body: &[u8], root1: Digest) -> Result<Proven, ProofError> {
     let proof: TwoLogs = cbor::decode(body)?;
-    let mut ledger = Ledger::new(proof.network, root1);
-    for Bytes(signed) in &proof.ledger {
-        let seq = LedgerSeq(ledger.head().seq.0 + 1);
-        ledger
-            .append(signed)
-            .map_err(|error| ProofError::Ledger { seq, error })?;
-    }
+    let ledger = read_ledger(proof.network, root1, &proof.ledger)?;
     let first = proof.first.signed(proof.channel);
     let second = proof.second.signed(proof.channel);
     signer(&ledger, &first, "first")?;

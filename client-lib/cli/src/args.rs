@@ -48,8 +48,8 @@ pub(crate) use messages::{
 };
 pub(crate) use network::{FoundArgs, NetworkCommand, SubmitArgs};
 pub(crate) use people::{
-    CapacityArg, InviteArgs, JoinArgs, LedgerCommand, LogArgs, MembersArgs, RequestsArgs,
-    RequestsCommand,
+    CapacityArg, InviteArgs, JoinArgs, LedgerCommand, LedgerExportArgs, LogArgs, MembersArgs,
+    RequestsArgs, RequestsCommand,
 };
 
 const EXAMPLES: &str = "\

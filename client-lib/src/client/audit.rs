@@ -2,7 +2,7 @@
 
 use plenary_certs::{
     ledger::Ledger,
-    proof::{ChannelView, View},
+    proof::{ChannelView, View, ledger_file},
 };
 use plenary_proto::ids::{ChannelHead, ChannelId, LedgerSeq, Seq};
 
@@ -121,6 +121,18 @@ impl Client {
             }
         }
         Ok(all)
+    }
+
+    /// The Board's ledger as this client has it, as a file: anybody can check it, and a server that was
+    /// restored from an older backup takes from it what it lacks (`plenary-server complete-ledger`).
+    /// Needs no connection.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`].
+    pub async fn ledger_file(&self) -> Result<Vec<u8>, Error> {
+        self.driver
+            .run(|engine, _| Ok(engine.read_ledger_with(ledger_file)))
+            .await
     }
 
     async fn view(&self, channel: ChannelId) -> Result<ChannelView, Error> {

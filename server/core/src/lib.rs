@@ -20,6 +20,7 @@
 compile_error!("seeded bugs are for the simulation alone: leave out --cfg plenary_seeded_bugs");
 
 mod channels;
+pub mod complete_ledger;
 pub mod config;
 mod dispatch;
 pub mod error;

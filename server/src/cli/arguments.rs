@@ -88,6 +88,20 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Give the ledger the Board's statements that it lacks, while no server runs
+    ///
+    /// After the restore of a backup older than the Board's last word: devices that have read what the
+    /// Board said since do not talk to a server that lacks it. One of their members, best one of the
+    /// Board, hands over what `plenary ledger export FILE` writes, which needs no server. Every
+    /// statement is verified by its signatures: whoever made the file need not be trusted.
+    CompleteLedger {
+        /// What `plenary ledger export` wrote
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Show the server's identity key, or replace it
     #[command(subcommand)]
     Key(KeyCommand),

@@ -10,10 +10,9 @@ use plenary_proto::ids::PublicKey;
 use serde::Serialize;
 
 use super::arguments::KeyCommand;
-use super::{one_worker, print, there_is_data};
+use super::{print, there_is_data, with_store};
 use crate::config::Config;
 use crate::folder::{FolderError, Keys};
-use crate::store::{EmbeddedStore, StoreOptions};
 
 /// All in hex.
 #[derive(Serialize)]
@@ -135,24 +134,4 @@ fn statement(request: &PathBuf, signatures: &[PathBuf]) -> anyhow::Result<Bytes>
             request.display()
         ),
     }
-}
-
-/// Runs something on the store, which is closed again.
-fn with_store<T>(
-    config: &Config,
-    work: impl AsyncFnOnce(&EmbeddedStore) -> anyhow::Result<T>,
-) -> anyhow::Result<T> {
-    let path = config.data.join("store");
-    anyhow::ensure!(
-        path.is_dir(),
-        "{} is missing: restore the newest backup into a new folder first",
-        path.display()
-    );
-    let runtime = one_worker()?;
-    let inside = runtime.enter();
-    let store = EmbeddedStore::open(&path, StoreOptions::default())?;
-    drop(inside);
-    let done = runtime.block_on(work(&store));
-    store.close()?;
-    done
 }

@@ -141,6 +141,23 @@ pub(crate) enum LedgerCommand {
     Check(CheckArgs),
     /// Say that the Board which a recovery put in force is the right one.
     Confirm(ConfirmArgs),
+    /// Write the Board's statements to a file, signatures and all; needs no server.
+    Export(LedgerExportArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  plenary ledger export ledger.plenary
+  plenary verify ledger.plenary --root1 HASH          (anybody, offline)
+
+It holds what the server holds anyway: no name, no message. When the server was restored from a backup
+older than the Board's last statement, this device refuses to talk to it; the operator takes the
+missing statements from this file by `plenary-server complete-ledger`.")]
+pub(crate) struct LedgerExportArgs {
+    /// A new file.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
 }
 
 #[derive(Debug, Args)]

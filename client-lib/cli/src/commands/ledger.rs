@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 
 use super::aside;
 use crate::{
-    args::{LedgerCommand, LogArgs},
+    args::{LedgerCommand, LedgerExportArgs, LogArgs},
     exit::Failure,
     output::{Line, Style},
+    paths,
     session::{Context, Need},
     time,
 };
@@ -20,7 +21,21 @@ pub(super) async fn run(context: &Context, command: &LedgerCommand) -> Result<()
         LedgerCommand::Log(args) => log(context, args).await,
         LedgerCommand::Check(args) => aside::check(context, args).await,
         LedgerCommand::Confirm(args) => aside::confirm(context, args).await,
+        LedgerCommand::Export(args) => export(context, args).await,
     }
+}
+
+async fn export(context: &Context, args: &LedgerExportArgs) -> Result<(), Failure> {
+    paths::must_be_new(&args.file)?;
+    let session = context.session(Need::Stored).await?;
+    let bytes = session.client.ledger_file().await?;
+    session.finish().await?;
+    paths::write_new_bytes(&args.file, &bytes)?;
+    let file = args.file.display().to_string();
+    context.out.emit(
+        || json!({ "file": file, "bytes": bytes.len() }),
+        |line| line.plain(&format!("Written to {file}.")),
+    )
 }
 
 async fn log(context: &Context, args: &LogArgs) -> Result<(), Failure> {

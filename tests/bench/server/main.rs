@@ -5,6 +5,7 @@
 //! cargo bench -p plenary-tests --bench server -- fanout channels # some
 //! cargo bench -p plenary-tests --bench server -- --rounds 9 --json
 //! cargo bench -p plenary-tests --bench server -- --program ELSEWHERE/plenary-demo  # another build
+//! cargo bench -p plenary-tests --bench server -- --growth docs/growth  # only: how cost grows, drawn
 //! ```
 //!
 //! Ours is the release server with a founded network, real authentication keys and real groups of the
@@ -15,23 +16,29 @@
 //! missed and `--hold` is given.
 
 mod bare;
+mod growth;
 mod line;
 mod load;
+mod plot;
 mod report;
 mod rest;
 mod world;
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use plenary_proto::request::Purpose;
+use tokio::runtime::Runtime;
 
 use self::{
     bare::{BARE, Bare},
     line::{Address, Target, Who},
     load::{Fan, Many, Took},
     report::{Goal, Row},
-    world::{Device, World},
+    world::{Channel, Device, Plan, World},
 };
 
 /// Runs our server.
@@ -42,6 +49,8 @@ const BYTES: usize = 512;
 /// Who hears in the large channel, and who speaks.
 const READERS: usize = 200;
 const SENDERS: usize = 16;
+/// Devices of the network.
+const DEVICES: usize = 1_000;
 /// Small channels, and who is in each.
 const CHANNELS: (usize, usize) = (100, 10);
 
@@ -64,6 +73,8 @@ struct Options {
     rounds: usize,
     json: bool,
     hold: bool,
+    /// Where the curves are drawn; nothing else is then measured.
+    growth: Option<PathBuf>,
 }
 
 impl Options {
@@ -74,6 +85,7 @@ impl Options {
             rounds: 5,
             json: false,
             hold: false,
+            growth: None,
         };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
@@ -90,9 +102,14 @@ impl Options {
                     let program = arguments.next().context("--program wants a path")?;
                     options.program = std::path::absolute(program)?;
                 }
+                "--growth" => {
+                    let folder = arguments.next().context("--growth wants a folder")?;
+                    options.growth = Some(std::path::absolute(folder)?);
+                }
                 work if WORKS.contains(&work) => options.works.push(work.to_owned()),
                 other => bail!(
-                    "{other:?} is none of {WORKS:?}, --rounds N, --program PATH, --json, --hold"
+                    "{other:?} is none of {WORKS:?}, --rounds N, --program PATH, --json, --hold, \
+                     --growth FOLDER"
                 ),
             }
         }
@@ -118,12 +135,29 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let options = Options::parse(&arguments)?;
+    if let Some(folder) = &options.growth {
+        return grow(&runtime, &options, folder);
+    }
     let rows = runtime.block_on(Box::pin(run(&options)))?;
     if options.json {
         println!("{}", report::json_of(&rows, &[]));
     }
     let missed = rows.iter().filter(|row| row.met() == Some(false)).count();
     ensure!(!options.hold || missed == 0, "{missed} goals missed");
+    Ok(())
+}
+
+/// Measures and draws how cost grows.
+fn grow(runtime: &Runtime, options: &Options, folder: &Path) -> Result<()> {
+    raise_open_files()?;
+    fs::create_dir_all(folder)?;
+    let mut curves =
+        runtime.block_on(Box::pin(growth::server(&options.program, options.rounds)))?;
+    curves.push(growth::client()?);
+    for curve in &curves {
+        curve.print();
+        plot::draw(curve, folder)?;
+    }
     Ok(())
 }
 
@@ -136,20 +170,10 @@ struct Place {
 }
 
 impl Place {
-    async fn make(program: &Path) -> Result<Self> {
+    async fn make(program: &Path, plans: &[Plan]) -> Result<Self> {
         let home = tempfile::tempdir()?;
-        // Devices 0 to 999: ten in each small channel, the first 216 in the large one.
-        let (number, size) = CHANNELS;
-        let mut channels: Vec<Vec<usize>> = vec![(0..SENDERS + READERS).collect()];
-        channels.extend((0..number).map(|n| (n * size..(n + 1) * size).collect()));
-        let world = World::make(
-            program,
-            &home.path().join("ours"),
-            number * size,
-            &channels,
-            BYTES,
-        )
-        .await?;
+        let ours = home.path().join("ours");
+        let world = World::make(program, &ours, DEVICES, plans).await?;
         let bare = Bare::start()?;
         let at_bare = Target::new(bare.address, &bare.pin)?;
         Ok(Self {
@@ -160,29 +184,36 @@ impl Place {
         })
     }
 
-    /// The large channel on both: bare first.
-    async fn fans(&self, timed: bool) -> Result<[Fan; 2]> {
+    /// One channel on both, the first of its devices speaking: bare first. `number`: the bare
+    /// server's, not used before.
+    async fn fans(
+        &self,
+        channel: &Channel,
+        senders: usize,
+        number: u32,
+        timed: bool,
+    ) -> Result<[Fan; 2]> {
         let address = Address::Bare {
-            channel: u32::from(timed),
-            bytes: BYTES,
+            channel: number,
+            bytes: channel.bytes,
         };
-        let channel = &self.world.channels[0];
         let (mut at_bare, mut at_ours) = (Vec::new(), Vec::new());
         for device in &channel.devices {
             at_bare.push(self.at_bare.open(Who::Anybody).await?);
             at_ours.push(self.world.open(*device).await?);
         }
-        let readers = at_bare.split_off(SENDERS);
+        let readers = at_bare.split_off(senders);
         let bare = Fan::new(self.bare.process(), address, at_bare, readers, timed).await?;
-        let readers = at_ours.split_off(SENDERS);
+        let readers = at_ours.split_off(senders);
         let process = self.world.process()?;
         let ours = Fan::new(process, channel.address.clone(), at_ours, readers, timed).await?;
         Ok([bare, ours])
     }
 
-    async fn many(&self) -> Result<[Many; 2]> {
+    /// These channels on both; `number`: the bare server's for the first.
+    async fn many(&self, channels: &[Channel], number: u32) -> Result<[Many; 2]> {
         let (mut at_bare, mut at_ours) = (Vec::new(), Vec::new());
-        for (n, channel) in (100..).zip(&self.world.channels[1..]) {
+        for (n, channel) in (number..).zip(channels) {
             let (mut lines, mut bare_lines) = (Vec::new(), Vec::new());
             for device in &channel.devices {
                 let who = Who::Device(&self.world.devices[*device], Purpose::Chat);
@@ -191,7 +222,7 @@ impl Place {
             }
             let address = Address::Bare {
                 channel: n,
-                bytes: BYTES,
+                bytes: channel.bytes,
             };
             at_bare.push((address, bare_lines));
             at_ours.push((channel.address.clone(), lines));
@@ -203,9 +234,26 @@ impl Place {
     }
 }
 
+/// The first `size` devices in one channel.
+fn large(size: usize, bytes: usize) -> Plan {
+    let devices = (0..size).collect();
+    Plan { devices, bytes }
+}
+
+/// Channels of so many devices each, no device in two.
+fn small(number: usize, size: usize, bytes: usize) -> impl Iterator<Item = Plan> {
+    (0..number).map(move |n| Plan {
+        devices: (n * size..(n + 1) * size).collect(),
+        bytes,
+    })
+}
+
 async fn run(options: &Options) -> Result<Vec<Row>> {
     raise_open_files()?;
-    let mut place = Place::make(&options.program).await?;
+    let (number, size) = CHANNELS;
+    let mut plans = vec![large(SENDERS + READERS, BYTES)];
+    plans.extend(small(number, size, BYTES));
+    let mut place = Place::make(&options.program, &plans).await?;
     let mut rows = Vec::new();
     println!("{}", report::head());
     let mut tell = |new: Vec<Row>| {
@@ -281,7 +329,9 @@ async fn turns<T>(
 }
 
 async fn fanout(place: &Place, rounds: usize) -> Result<Vec<Row>> {
-    let mut fans = place.fans(false).await?;
+    let mut fans = place
+        .fans(&place.world.channels[0], SENDERS, 0, false)
+        .await?;
     let took = turns(&mut fans, rounds, [50, 400], async |fan, size| {
         fan.blast(size, 4).await
     })
@@ -305,7 +355,7 @@ async fn fanout(place: &Place, rounds: usize) -> Result<Vec<Row>> {
 }
 
 async fn channels(place: &Place, rounds: usize) -> Result<Vec<Row>> {
-    let mut many = place.many().await?;
+    let mut many = place.many(&place.world.channels[1..], 100).await?;
     let took = turns(&mut many, rounds, [10, 200], async |one, size| {
         one.talk(size).await
     })
@@ -329,7 +379,9 @@ async fn channels(place: &Place, rounds: usize) -> Result<Vec<Row>> {
 }
 
 async fn trickle(place: &Place, rounds: usize) -> Result<Vec<Row>> {
-    let mut fans = place.fans(true).await?;
+    let mut fans = place
+        .fans(&place.world.channels[0], SENDERS, 1, true)
+        .await?;
     let took = turns(&mut fans, rounds, [1, 5], async |fan, size| {
         fan.trickle(20, size).await
     })
@@ -358,7 +410,7 @@ async fn trickle(place: &Place, rounds: usize) -> Result<Vec<Row>> {
 /// Comes back as a device that missed the last ten thousand messages.
 async fn catch_up(place: &Place, rounds: usize) -> Result<Vec<Row>> {
     let channel = &place.world.channels[1];
-    let mut many = place.many().await?;
+    let mut many = place.many(&place.world.channels[1..], 100).await?;
     let [_, ours] = &mut many;
     ours.talk_alone(MISSED).await?;
     let mut figures = Vec::new();

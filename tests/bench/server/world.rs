@@ -56,9 +56,19 @@ pub struct Device {
     mls: SigningKey,
 }
 
+/// A channel to be made.
+pub struct Plan {
+    /// Indices of devices, its owner first.
+    pub devices: Vec<usize>,
+    /// Bytes of a message there, as MLS makes it.
+    pub bytes: usize,
+}
+
 /// A channel: who is in, and how to speak there.
 pub struct Channel {
     pub id: ChannelId,
+    /// As planned.
+    pub bytes: usize,
     /// Indices of devices; the first owns it.
     pub devices: Vec<usize>,
     pub address: Address,
@@ -110,14 +120,12 @@ impl Device {
 }
 
 impl World {
-    /// A server (`program serve`) below `home` with a network of so many devices, and channels of
-    /// these: each a list of indices, its owner first.
+    /// A server (`program serve`) below `home` with a network of so many devices, and channels.
     pub async fn make(
         program: &Path,
         home: &Path,
         devices: usize,
-        channels: &[Vec<usize>],
-        bytes: usize,
+        channels: &[Plan],
     ) -> Result<Self> {
         fs::create_dir_all(home)?;
         fs::write(home.join("plenary-server.toml"), CONFIG)?;
@@ -127,21 +135,21 @@ impl World {
         let ledger = found_network(&server, &target, &devices, channels).await?;
         let mut owner = None;
         let mut made = Vec::with_capacity(channels.len());
-        for (n, members) in channels.iter().enumerate() {
-            let first = *members.first().context("a channel of nobody")?;
+        for (n, plan) in channels.iter().enumerate() {
+            let first = *plan.devices.first().context("a channel of nobody")?;
             if owner.as_ref().is_none_or(|(of, _)| *of != first) {
                 let who = Who::Device(&devices[first], Purpose::Bulk);
                 owner = Some((first, target.open(who).await?));
             }
             let (_, line) = owner.as_mut().context("no line")?;
-            let members: Vec<_> = members.clone();
             let channel = ChannelId(id(9, n));
-            let address = fill(line, &ledger, &devices, channel, &members, bytes)
+            let address = fill(line, &ledger, &devices, channel, plan)
                 .await
-                .with_context(|| format!("channel {n} of {}", members.len()))?;
+                .with_context(|| format!("channel {n} of {}", plan.devices.len()))?;
             made.push(Channel {
                 id: channel,
-                devices: members,
+                bytes: plan.bytes,
+                devices: plan.devices.clone(),
                 address,
             });
         }
@@ -185,7 +193,7 @@ async fn found_network(
     server: &Server,
     target: &Target,
     devices: &[Device],
-    channels: &[Vec<usize>],
+    channels: &[Plan],
 ) -> Result<LedgerHandle> {
     let founder = server.founder()?;
     let board = (0..3).map(|n| key(1, n)).collect::<Result<Vec<_>>>()?;
@@ -228,8 +236,8 @@ async fn found_network(
         }
         rest.push(device.body(n)?);
     }
-    for (n, members) in channels.iter().enumerate() {
-        rest.push(channel(n, devices[members[0]].member));
+    for (n, plan) in channels.iter().enumerate() {
+        rest.push(channel(n, devices[plan.devices[0]].member));
     }
     let (root1, statements) = found(NETWORK, root, rest, now());
     let mut ledger = Ledger::new(NETWORK, root1);
@@ -275,9 +283,12 @@ async fn fill(
     ledger: &LedgerHandle,
     devices: &[Device],
     channel: ChannelId,
-    members: &[usize],
-    bytes: usize,
+    plan: &Plan,
 ) -> Result<Address> {
+    let Plan {
+        devices: members,
+        bytes,
+    } = plan;
     let judge = Judge::new(ledger.clone());
     let client = |device: &Device| {
         let secret = [&device.mls.seed()[..], device.mls.public().as_bytes()].concat();

@@ -562,15 +562,21 @@ pub fn hostile_envelope_of_another(trial: &mut Trial) {
     trial.nothing_false();
 }
 
-/// A member seals noise, or a content with something behind it.
+/// A member seals noise, a content with something wrong in it, or one nested without end.
 pub fn hostile_content_is_noise(trial: &mut Trial) {
     let (channel, mut colluder) = with_colluder(trial);
     trial.say(0, channel);
     trial.world.run_for(1_000);
     let mut plain = colluder.opened(&mut trial.world);
-    match trial.dice.below(3) {
-        0 => plain = trial.dice.some(1 + trial.dice.below(2_000)),
-        1 => plain.truncate(trial.dice.below(plain.len())),
+    match trial.dice.below(4) {
+        0 => {
+            // Arrays, maps or tags in one another, as many levels as a message has room for.
+            let level: &[u8] = [&b"\x81"[..], b"\xA1\x00", b"\xC1"][trial.dice.below(3)];
+            plain.truncate(trial.dice.below(plain.len()));
+            plain.extend(level.repeat(50_000 / level.len()));
+        }
+        1 => plain = trial.dice.some(1 + trial.dice.below(2_000)),
+        2 => plain.truncate(trial.dice.below(plain.len())),
         _ => {
             let at = trial.dice.below(plain.len());
             plain[at] ^= 1 << trial.dice.below(8);

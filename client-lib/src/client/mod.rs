@@ -53,7 +53,7 @@ pub use ledger::{Notice, Signatory};
 pub use link::{LinkCode, Linking, PendingLink};
 pub use people::{Audience, AudienceChange, MemberInfo};
 pub use profile::{Admission, BoardPerson, Founding, Joining, Person};
-#[cfg(test)]
+#[cfg(any(test, feature = "simulation"))]
 pub(crate) use search::look;
 pub use search::{Found, Search};
 pub use stamps::TimeStamping;

@@ -11,7 +11,7 @@ use plenary_proto::{
     reply::Record,
 };
 
-use super::{Channel, Engine, In, mls::Mls};
+use super::{Channel, Engine, In, mls, mls::Mls};
 use crate::{
     error::{Error, ErrorKind},
     store::{Store, channels::ChannelRow},
@@ -95,6 +95,12 @@ impl Engine {
         }
         self.make_change(now, id, &[], &[])?;
         Ok(true)
+    }
+
+    /// How many devices are in a group; none, if this one is not.
+    pub(crate) fn leaf_count(&self, id: ChannelId) -> usize {
+        let group = self.channels.get(&id).and_then(|one| one.group.as_ref());
+        group.map_or(0, mls::Group::len)
     }
 
     /// Loads a group, as it is in a client that has been running.

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use plenary_certs::{
     ledger::{
-        Admit, Body, Capacity, ChannelBody, DeviceBody, EntryRule, Person, Policy, Recovery, Root,
-        Server, SignedStatement, Statement, Thresholds, Voucher, found, sign_as_board,
+        Admit, Body, Capacity, ChannelBody, DeviceBody, EntryRule, Grant, Person, Policy, Recovery,
+        Root, Server, SignedStatement, Statement, Thresholds, Voucher, found, sign_as_board,
     },
     signing::SigningKey,
 };
@@ -62,6 +62,17 @@ pub(crate) fn founding(
     all: &[Identity],
     channels: &[ChannelId],
 ) -> (Digest, Vec<Statement>) {
+    founding_by(EntryRule::Open, board, server, all, channels)
+}
+
+/// The same, of channels with any rule; where entry is by GRANT, everybody has one.
+pub(crate) fn founding_by(
+    rule: EntryRule,
+    board: &[SigningKey],
+    server: Option<&SigningKey>,
+    all: &[Identity],
+    channels: &[ChannelId],
+) -> (Digest, Vec<Statement>) {
     let root = Root {
         board: (0..)
             .map(member)
@@ -98,11 +109,22 @@ pub(crate) fn founding(
     for channel in channels {
         rest.push(Body::Channel(ChannelBody {
             channel: *channel,
-            rule: EntryRule::Open,
+            rule,
             ceiling: Label::Amber,
             owner: member(0),
             profile: Digest([1; 32]),
         }));
+    }
+    if rule == EntryRule::Granted {
+        for channel in channels {
+            rest.extend(all.iter().map(|one| {
+                Body::Grant(Grant {
+                    channel: *channel,
+                    member: one.member(),
+                    granted: true,
+                })
+            }));
+        }
     }
     found(NETWORK, root, rest, NOW)
 }

@@ -2,15 +2,12 @@
 //! but the engine's own work is timed: its ledger, its store on disk and MLS, not the server and not
 //! what passes between.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use plenary_certs::{
     handshake::{Opener, Transcript},
-    ledger::Ledger,
+    ledger::{EntryRule, Ledger},
     mls::{
         auth_data::AuthData,
         context::{ChannelContext, Rule},
@@ -34,8 +31,8 @@ use plenary_proto::{
 };
 
 use super::{
-    Dice, block,
-    crowd::{NETWORK, NOW, founding, identity, sign},
+    Dice, Spent, block,
+    crowd::{NETWORK, NOW, founding_by, identity, sign},
     line::cut,
     passphrase,
     queues::Queues,
@@ -71,7 +68,19 @@ pub struct Large {
 pub struct Seat {
     engine: Engine,
     line: Wire,
-    spent: Duration,
+    spent: Spent,
+    added: Added,
+}
+
+/// Devices added by an owner.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Added {
+    pub commits: usize,
+    /// Bytes of all commits with their welcomes, and of the largest.
+    pub bytes: usize,
+    pub largest: usize,
+    /// What the owner's engine took.
+    pub spent: Spent,
 }
 
 /// A session of the core.
@@ -85,8 +94,17 @@ struct Wire {
 }
 
 impl Large {
-    /// Nobody is in the channel so far.
+    /// Nobody is in the channel so far, which anybody may enter.
     pub fn new(devices: usize) -> Self {
+        Self::by(EntryRule::Open, devices)
+    }
+
+    /// The same, with a GRANT for everybody: the first device's member is the owner, who adds.
+    pub fn granted(devices: usize) -> Self {
+        Self::by(EntryRule::Granted, devices)
+    }
+
+    fn by(rule: EntryRule, devices: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let dice = Dice::new(1);
         let (server, board) = (dice.key(), vec![dice.key(), dice.key(), dice.key()]);
@@ -110,7 +128,7 @@ impl Large {
                 identity(&dice, index, (keys.secret(), keys.public()))
             })
             .collect();
-        let (root1, statements) = founding(&board, Some(&server), &identities, &[CHANNEL]);
+        let (root1, statements) = founding_by(rule, &board, Some(&server), &identities, &[CHANNEL]);
         let statements: Vec<_> = statements.iter().map(|one| sign(&board, one)).collect();
         let mut ledger = Ledger::new(NETWORK, root1);
         for one in &statements {
@@ -219,15 +237,16 @@ impl Large {
         let mut seat = Seat {
             engine,
             line,
-            spent: Duration::ZERO,
+            spent: Spent::default(),
+            added: Added::default(),
         };
         self.until(&mut seat, Engine::is_online);
         seat
     }
 
     /// The client enters: until it is in. What its engine took.
-    pub fn join(&mut self, seat: &mut Seat) -> Duration {
-        seat.spent = Duration::ZERO;
+    pub fn join(&mut self, seat: &mut Seat) -> Spent {
+        seat.spent = Spent::default();
         seat.timed(|engine| engine.enter(NOW, CHANNEL).unwrap());
         self.until(seat, |engine| {
             engine.is_caught_up() && !engine.store().channels().unwrap().is_empty() && {
@@ -238,13 +257,44 @@ impl Large {
         seat.spent
     }
 
+    /// The next device puts up a key package, past any client.
+    pub fn publish(&mut self) {
+        let identity = self.identities[self.entered].clone();
+        self.entered += 1;
+        let key = identity.mls_key().unwrap();
+        let mls = Mls::new(&self.scratch, &self.ledger, identity.device(), &key);
+        let package = mls.key_package(self.now, false).unwrap().into();
+        let mut line = self.line(&identity, Purpose::Bulk);
+        let request = Request::PutKeyPackages {
+            packages: vec![package],
+            last_resort: None,
+        };
+        let answer = line.ask(self.now, request);
+        assert!(matches!(answer, Reply::Count(1)), "{answer:?}");
+        self.hub.leave(line.id);
+    }
+
+    /// The owner enters, and its client goes on until so many devices are in.
+    pub fn add(&mut self, owner: &mut Seat, devices: usize) -> Added {
+        owner.spent = Spent::default();
+        owner.added = Added::default();
+        owner.timed(|engine| engine.enter(NOW, CHANNEL).unwrap());
+        self.until(owner, |engine| {
+            engine.leaf_count(CHANNEL) == devices && engine.is_caught_up()
+        });
+        Added {
+            spent: owner.spent,
+            ..owner.added
+        }
+    }
+
     /// A message of so many bytes, until it is stored, sealed and ready to leave; then it is in the
     /// log. What the engine took up to there, and for the acknowledgement.
-    pub fn say(&mut self, seat: &mut Seat, bytes: usize) -> (Duration, Duration) {
+    pub fn say(&mut self, seat: &mut Seat, bytes: usize) -> (Spent, Spent) {
         let draft = Draft::text("m".repeat(bytes));
         let content = draft.into_content(Salt(self.dice.bytes())).unwrap();
         let content = content.encode().unwrap();
-        seat.spent = Duration::ZERO;
+        seat.spent = Spent::default();
         let now = self.now;
         seat.timed(|engine| engine.send(now, CHANNEL, &content).unwrap());
         let (id, request) = loop {
@@ -263,12 +313,11 @@ impl Large {
 
     /// What waits for the client is read and stored. What the engine took, and how many messages
     /// it shows now.
-    pub fn hear(&mut self, seat: &mut Seat) -> (Duration, usize) {
-        seat.spent = Duration::ZERO;
+    pub fn hear(&mut self, seat: &mut Seat) -> (Spent, usize) {
+        seat.spent = Spent::default();
         self.rest(seat);
-        let store = seat.engine.store();
-        let shown = store.messages(CHANNEL, Default::default(), 100_000);
-        (seat.spent, shown.unwrap().len())
+        let shown = seat.engine.store().message_count().unwrap();
+        (seat.spent, shown as usize)
     }
 
     /// The channel's epoch as the client has it.
@@ -314,6 +363,18 @@ impl Large {
     }
 
     fn up(&mut self, seat: &mut Seat, id: RequestId, request: Request) {
+        if let Request::Append(Append {
+            bytes,
+            commit: Some(extras),
+            ..
+        }) = &request
+        {
+            let welcomes: usize = extras.welcomes.iter().map(|(_, one)| one.len()).sum();
+            let size = bytes.len() + extras.group_info.len() + welcomes;
+            seat.added.commits += 1;
+            seat.added.bytes += size;
+            seat.added.largest = seat.added.largest.max(size);
+        }
         let frames = seat.line.send(self.now, id, request);
         for frame in frames {
             seat.down(self.now, frame);
@@ -428,9 +489,8 @@ impl Wire {
 
 impl Seat {
     fn timed<T>(&mut self, work: impl FnOnce(&mut Engine) -> T) -> T {
-        let begun = Instant::now();
-        let done = work(&mut self.engine);
-        self.spent += begun.elapsed();
+        let (done, spent) = Spent::on(|| work(&mut self.engine));
+        self.spent += spent;
         done
     }
 
@@ -455,7 +515,7 @@ mod tests {
         large.fill();
         large.fill();
         let (mut one, mut other) = (large.seat(), large.seat());
-        assert!(large.join(&mut one) > Duration::ZERO);
+        assert!(large.join(&mut one) != Spent::default());
         large.join(&mut other);
         large.hear(&mut one);
         for said in 1..=3 {
@@ -466,5 +526,23 @@ mod tests {
         large.fill();
         large.hear(&mut other);
         assert_eq!(large.epoch(&mut other), before + 1);
+    }
+
+    #[test]
+    fn an_owner_adds_more_than_one_batch_and_all_read() {
+        const DEVICES: usize = 120;
+        let mut large = Large::granted(DEVICES);
+        let mut owner = large.seat();
+        let mut first = large.seat();
+        for _ in 0..DEVICES - 3 {
+            large.publish();
+        }
+        let mut last = large.seat();
+        let added = large.add(&mut owner, DEVICES);
+        assert_eq!(added.commits, 3);
+        large.say(&mut owner, 100);
+        for seat in [&mut first, &mut last] {
+            assert_eq!(large.hear(seat).1, 1);
+        }
     }
 }

@@ -30,18 +30,24 @@ mod large;
 mod line;
 mod linking;
 mod log;
+mod many;
 mod queues;
 mod rekey;
 mod running;
+mod shelf;
+mod spent;
 mod wire;
 mod world;
 
 pub use crate::store::Loss;
 pub use dice::Dice;
 pub use keys::MemberKeys;
-pub use large::{Large, Seat};
+pub use large::{Added, Large, Seat};
 pub use log::{Logged, Shown};
-pub use rekey::{Rekey, Rekeyed, Spent};
+pub use many::{Many, Started};
+pub use rekey::{Rekey, Rekeyed};
+pub use shelf::{Looking, Shelf};
+pub use spent::Spent;
 pub use wire::{Passing, Wire};
 pub use world::{Party, Shape, World, recovery_keys};
 

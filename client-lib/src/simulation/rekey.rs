@@ -1,17 +1,14 @@
 //! What one revocation costs a client that is in many channels.
 
-use std::time::{Duration, Instant};
-
 use plenary_certs::{
     ledger::{Body, Ledger, Reason, Revoke, Target},
     mls::judge::LedgerHandle,
     signing::SigningKey,
 };
 use plenary_proto::ids::ChannelId;
-use rustix::time::{ClockId, clock_gettime};
 
 use super::{
-    Dice,
+    Dice, Spent,
     crowd::{NETWORK, NOW, device, founding, identity, member, sign},
     passphrase,
 };
@@ -27,13 +24,6 @@ pub struct Rekey {
     ledger: Ledger,
     board: Vec<SigningKey>,
     channels: Vec<ChannelId>,
-}
-
-/// Time by the wall, and of the processor over all threads.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Spent {
-    pub wall: Duration,
-    pub cpu: Duration,
 }
 
 /// What it took.
@@ -110,46 +100,23 @@ impl Rekey {
             self.engine.warm(*channel).unwrap();
         }
         let mut took = Rekeyed::default();
-        let start = Start::now();
-        self.engine.append_statements(&[signed]).unwrap();
-        took.statement = start.spent();
-        let start = Start::now();
-        for channel in &self.channels {
-            took.bytes += self.engine.stage_removal(NOW, *channel).unwrap();
-        }
-        took.commits = start.spent();
-        let start = Start::now();
-        for channel in &self.channels {
-            self.engine.stage_return(NOW, *channel).unwrap();
-        }
-        took.returns = start.spent();
+        let (engine, channels) = (&mut self.engine, &self.channels);
+        ((), took.statement) = Spent::on(|| engine.append_statements(&[signed]).unwrap());
+        (took.bytes, took.commits) = Spent::on(|| {
+            let removal = |channel: &ChannelId| engine.stage_removal(NOW, *channel).unwrap();
+            channels.iter().map(removal).sum()
+        });
+        ((), took.returns) = Spent::on(|| {
+            for channel in channels {
+                engine.stage_return(NOW, *channel).unwrap();
+            }
+        });
         for channel in &self.channels {
             let inside = self.engine.devices_in(*channel).unwrap();
             assert!(!inside.contains(&device(index)), "still in {channel}");
         }
         took
     }
-}
-
-struct Start(Instant, Duration);
-
-impl Start {
-    fn now() -> Self {
-        Self(Instant::now(), cpu())
-    }
-
-    fn spent(&self) -> Spent {
-        Spent {
-            wall: self.0.elapsed(),
-            cpu: cpu().saturating_sub(self.1),
-        }
-    }
-}
-
-/// What this process has used so far.
-fn cpu() -> Duration {
-    let used = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(used.tv_sec as u64, used.tv_nsec as u32)
 }
 
 #[cfg(test)]

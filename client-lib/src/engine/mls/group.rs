@@ -188,6 +188,12 @@ impl Group {
         self.roll().devices().collect()
     }
 
+    /// How many devices are in it.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn len(&self) -> usize {
+        self.group.roster().member_identities_iter().count()
+    }
+
     /// Devices in it that the newest ledger has out.
     pub(crate) fn not_live(&mut self, now: UnixMillis) -> Vec<DeviceId> {
         let ledger = self.judge.ledger().clone();

@@ -33,13 +33,14 @@ pub(super) fn run() {
     let (added, whole) = Spent::on(|| large.add(&mut owner, devices + 1));
     println!(
         "  added in {} commits of up to {} KB ({} KB in all): the owner's client {:.1} s, processor {:.1}; \
-         with the server in the same thread {:.1} s",
+         with the server in the same thread {:.1} s; {} s of the world's time, by the server's rates",
         added.commits,
         added.largest / 1000,
         added.bytes / 1000,
         added.spent.wall.as_secs_f64(),
         added.spent.cpu.as_secs_f64(),
         whole.wall.as_secs_f64(),
+        added.world / 1000,
     );
     let (sealed, _) = large.say(&mut owner, 300);
     let mut joins: Vec<Spent> = Vec::new();

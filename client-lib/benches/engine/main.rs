@@ -15,6 +15,7 @@
 //! Profiles lie in the system's folder for temporary files.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::print_stdout,
     missing_docs,
     reason = "a bench prints what it measured, and one that does not work must stop"

@@ -25,7 +25,7 @@ pub(super) fn run() {
     let (channel, member) = shelf.narrow();
     let words = |words: &str| Search::new(words);
     for (what, search) in [
-        ("a rare word", words("ratcheting interop")),
+        ("a rare word", words("bandwidth")),
         ("a word of most messages", words("the")),
         ("beginning of many words", words("co")),
         ("four words", words("group key the members")),

@@ -112,7 +112,7 @@ impl Engine {
         let Some(before) = gap.before else {
             return Ok(());
         };
-        let others = self.group(id)?.devices().len() > 1;
+        let others = self.devices_within(id)?.len() > 1;
         gap.tries += u32::from(others);
         gap.at = now.plus(before_asking(&gap));
         let given_up = gap.tries > MOST_TRIES;
@@ -217,7 +217,7 @@ impl Engine {
             (hash, *device)
         };
         let own = hash(&self.device());
-        let devices = self.group(id)?.devices();
+        let devices = self.devices_within(id)?;
         let before = devices
             .iter()
             .filter(|device| **device != asker)

@@ -156,6 +156,9 @@ impl Engine {
 
     /// Whether this device's group of a channel that it is in can be used. If not, it enters again.
     pub(super) fn is_sound(&mut self, now: UnixMillis, id: ChannelId) -> Result<bool, Error> {
+        if self.is_resting(id) {
+            return Ok(true);
+        }
         match self.group(id) {
             Ok(_) => Ok(true),
             Err(GroupError::Store(why)) => Err(Error::new(ErrorKind::Store, why)),
@@ -331,7 +334,7 @@ impl Engine {
         end: Seq,
         head: ChannelHead,
     ) -> Result<(), Error> {
-        let devices = self.group(id)?.devices();
+        let devices = self.devices_within(id)?;
         self.store.begin_leaves(id, end, head.seq, &devices)?;
         self.store.close_gap(id, head.seq)
     }

@@ -14,7 +14,7 @@
 //! One file a concern, each an `impl Engine`: [`sync`] (ledger first, then channels), [`entering`],
 //! [`reading`], [`taking`] and [`record`] (the log), [`heads`] (what the server signed), [`healing`],
 //! [`tracing`] and [`handing`] (forks and returns), [`anew`] (coming back, groups without a live leaf),
-//! [`outgoing`], [`upkeep`] (fence, additions), [`removing`], [`roster`] (names), [`heartbeat`],
+//! [`outgoing`], [`upkeep`] (fence, additions), [`removing`], [`resting`] (memory), [`roster`] (names), [`heartbeat`],
 //! [`horizon`] and [`ceiling`] (whom and what this device seals).
 
 pub(crate) mod alarm;
@@ -39,6 +39,7 @@ mod reading;
 mod record;
 mod recovery;
 mod removing;
+mod resting;
 mod roster;
 mod rotation;
 #[cfg(any(test, feature = "simulation"))]
@@ -253,6 +254,9 @@ enum Waiting {
 struct Channel {
     row: ChannelRow,
     group: Option<Group>,
+    /// Who is in the group while it is put away, and when it may be.
+    resting: Option<mls::Members>,
+    rest_at: UnixMillis,
     /// The newest record the server was heard to have.
     server: Seq,
     /// On this connection it was heard: before, what is sealed may be for an epoch long over.
@@ -306,6 +310,8 @@ impl Channel {
         Self {
             row,
             group: None,
+            resting: None,
+            rest_at: UnixMillis(0),
             server: Seq(0),
             heard: false,
             reading: false,
@@ -669,6 +675,8 @@ impl Engine {
         match channel.group {
             Some(ref mut group) => Ok(group),
             None => {
+                // If it cannot be loaded, what is kept of it does not hide that.
+                channel.resting = None;
                 let group = self.mls.load(id)?;
                 channel.settle_at = group.is_unsettled().then(|| self.clock.plus(QUIET_MS));
                 Ok(channel.group.insert(group))
@@ -684,11 +692,12 @@ impl Engine {
         let unsettled = group.is_unsettled();
         if let Some(channel) = self.channels.get_mut(&id) {
             channel.settle_at = unsettled.then_some(at);
+            channel.rest_at = at.plus(resting::REST_MS);
         }
         Ok(())
     }
 
-    /// Groups of channels that are quiet now are written whole.
+    /// Groups of channels that are quiet now are written whole, and put away after a while.
     fn settle_groups(&mut self, now: UnixMillis) -> Result<(), Error> {
         let due = |channel: &&Channel| channel.settle_at.is_some_and(|at| at <= now);
         let due: Vec<_> = self.channels.values().filter(due).collect();
@@ -701,6 +710,9 @@ impl Engine {
                 }
             }
         }
+        for id in self.channel_ids() {
+            self.rest(now, id)?;
+        }
         Ok(())
     }
 
@@ -708,6 +720,7 @@ impl Engine {
     fn drop_group(&mut self, id: ChannelId) {
         if let Some(channel) = self.channels.get_mut(&id) {
             channel.group = None;
+            channel.resting = None;
         }
     }
 

@@ -95,6 +95,9 @@ impl Engine {
             self.let_go(id);
             return Ok(());
         };
+        if !self.wake(now, id)? {
+            return Ok(());
+        }
         if self.held_back(now, id, &row)? {
             return Ok(());
         }

@@ -74,7 +74,7 @@ impl Engine {
     }
 
     fn devices_of_in(&mut self, id: ChannelId, member: MemberId) -> Result<Vec<DeviceId>, Error> {
-        let devices = self.group(id)?.devices().into_iter();
+        let devices = self.devices_within(id)?.into_iter();
         Ok(devices
             .filter(|device| self.member_of(*device) == Some(member))
             .collect())
@@ -83,13 +83,12 @@ impl Engine {
     /// Devices in a channel that this one is to remove, live as they are.
     pub(super) fn leavers(&mut self, id: ChannelId) -> Result<Vec<DeviceId>, Error> {
         let own = self.device();
-        let group = self.group(id)?;
-        let mut go = group.withdrawn()?;
+        let mut go = self.withdrawn(id)?;
         // It is for others to do.
         if go.contains(&own) {
             go.clear();
         }
-        let owns = group.entry()?.0 == self.identity.member();
+        let owns = self.entry(id)?.0 == self.identity.member();
         for (key, _) in self.store.metas(&wish(id, None))? {
             let member = key.rsplit(':').next().and_then(|text| text.parse().ok());
             let there = match member {

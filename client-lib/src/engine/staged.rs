@@ -11,7 +11,7 @@ use plenary_proto::{
     reply::Record,
 };
 
-use super::{Channel, Engine, In, mls, mls::Mls};
+use super::{Channel, Engine, In, mls::Mls};
 use crate::{
     error::{Error, ErrorKind},
     store::{Store, channels::ChannelRow},
@@ -80,6 +80,7 @@ impl Engine {
             let mut row = ChannelRow::entering(id);
             row.standing = In::In;
             engine.store.put_channel(&row)?;
+            engine.store.put_heard(id, engine.device(), now)?;
             engine.channels.insert(id, Channel::new(row));
             Ok(())
         })
@@ -97,10 +98,9 @@ impl Engine {
         Ok(true)
     }
 
-    /// How many devices are in a group; none, if this one is not.
-    pub(crate) fn leaf_count(&self, id: ChannelId) -> usize {
-        let group = self.channels.get(&id).and_then(|one| one.group.as_ref());
-        group.map_or(0, mls::Group::len)
+    /// How many devices are in a channel; none, if this one is not.
+    pub(crate) fn leaf_count(&mut self, id: ChannelId) -> usize {
+        self.devices_within(id).map_or(0, |devices| devices.len())
     }
 
     /// Loads a group, as it is in a client that has been running.

@@ -256,6 +256,7 @@ impl Engine {
             }
             self.plan_fence(now, channel)?;
             self.advance(now, channel)?;
+            self.rest(now, channel)?;
         }
         Ok(())
     }
@@ -344,6 +345,8 @@ impl Engine {
         }
         for channel in self.channel_ids() {
             self.plan_fence(now, channel)?;
+            self.advance(now, channel)?;
+            self.rest(now, channel)?;
         }
         self.tick(now)
     }

@@ -95,6 +95,9 @@ impl Engine {
         mut records: Vec<Record>,
         pushed: bool,
     ) -> Result<(), Error> {
+        if !records.is_empty() && !self.wake(now, id)? {
+            return Ok(());
+        }
         while !records.is_empty() {
             let (done, stop) = self.take_batch(id, &records, false)?;
             let Some(stop) = stop else { break };

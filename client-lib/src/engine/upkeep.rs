@@ -70,9 +70,8 @@ impl Engine {
         let head = self.ledger_head();
         let own = self.device();
         let mut out = self.leavers(id)?;
-        let group = self.group(id)?;
-        out.extend(group.not_live(now));
-        let devices = group.devices();
+        out.extend(self.not_live(now, id)?);
+        let devices = self.devices_within(id)?;
         let planned = self.channels.get(&id).and_then(|channel| channel.fence_at);
         let fence_at = match (out.is_empty(), planned) {
             (true, _) => None,
@@ -164,12 +163,11 @@ impl Engine {
         let wanted = self.direct_members(id)?;
         let member = self.identity.member();
         let own = self.device();
-        let group = self.group(id)?;
-        let (owner, rule) = group.entry()?;
+        let (owner, rule) = self.entry(id)?;
         if rule == Rule::Open {
             return Ok((Vec::new(), 0));
         }
-        let inside = group.devices();
+        let inside = self.devices_within(id)?;
         let horizon = self.horizon(now);
         let put_out = self.put_out_by(owner, id)?;
         let disputes = &self.disputes;

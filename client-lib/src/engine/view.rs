@@ -111,6 +111,6 @@ impl Engine {
 
     /// Every device in a channel of this device.
     pub(crate) fn devices_in(&mut self, channel: ChannelId) -> Result<Vec<DeviceId>, Error> {
-        Ok(self.group(channel)?.devices())
+        Ok(self.devices_within(channel)?)
     }
 }

@@ -46,7 +46,7 @@ use crate::{
 const CHANNEL: ChannelId = ChannelId([201; 16]);
 const EXPORTER: [u8; 32] = [5; 32];
 /// Turns of a quarter of a second of the world's time in which something is expected to happen.
-const TURNS: usize = 400;
+const TURNS: usize = 6_000;
 
 /// A network of so many devices with one open channel, which they enter one after another.
 pub struct Large {
@@ -81,6 +81,8 @@ pub struct Added {
     pub largest: usize,
     /// What the owner's engine took.
     pub spent: Spent,
+    /// Milliseconds of the world's time: as long as the server's rates let it take.
+    pub world: u64,
 }
 
 /// A session of the core.
@@ -240,7 +242,7 @@ impl Large {
             spent: Spent::default(),
             added: Added::default(),
         };
-        self.until(&mut seat, Engine::is_online);
+        self.until(&mut seat, |engine| engine.is_online());
         seat
     }
 
@@ -278,12 +280,14 @@ impl Large {
     pub fn add(&mut self, owner: &mut Seat, devices: usize) -> Added {
         owner.spent = Spent::default();
         owner.added = Added::default();
+        let begun = self.now;
         owner.timed(|engine| engine.enter(NOW, CHANNEL).unwrap());
         self.until(owner, |engine| {
             engine.leaf_count(CHANNEL) == devices && engine.is_caught_up()
         });
         Added {
             spent: owner.spent,
+            world: self.now.0 - begun.0,
             ..owner.added
         }
     }
@@ -349,10 +353,10 @@ impl Large {
         }
     }
 
-    fn until(&mut self, seat: &mut Seat, done: impl Fn(&Engine) -> bool) {
+    fn until(&mut self, seat: &mut Seat, done: impl Fn(&mut Engine) -> bool) {
         for _ in 0..TURNS {
             self.rest(seat);
-            if done(&seat.engine) {
+            if done(&mut seat.engine) {
                 return;
             }
             self.now = self.now.plus(250);

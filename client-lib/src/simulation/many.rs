@@ -9,6 +9,8 @@ use plenary_proto::{
     request::Request,
 };
 
+use ring::rand::SystemRandom;
+
 use super::{
     Dice, Spent,
     crowd::{NETWORK, NOW, founding, identity, sign},
@@ -98,10 +100,14 @@ impl Many {
 
     /// Starts the client.
     pub fn start(&self) -> Started {
+        // What was said after an earlier start waits no more.
+        let store = Store::open(&self.folder, &passphrase()).unwrap();
+        store.lock().execute("DELETE FROM outbox", []).unwrap();
+        drop(store);
         let ((mut engine, channels), opened) = Spent::on(|| {
             let store = Store::open(&self.folder, &passphrase()).unwrap();
             let channels = store.channels().unwrap();
-            let random = Box::new(Dice::new(2).split(1));
+            let random = Box::new(SystemRandom::new());
             (Engine::open(store, random).unwrap(), channels)
         });
         let heads: Vec<(ChannelId, ChannelHead)> =

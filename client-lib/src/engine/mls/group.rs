@@ -11,12 +11,13 @@ use plenary_certs::mls::{
     auth_data::AuthData,
     context::{ChannelContext, Rule},
     credential::device_of,
-    judge::{Basis, Judge, JudgeError, check_ledger, entry, withdrawn},
+    judge::{Basis, Judge, JudgeError, check_ledger, entry},
 };
 use plenary_proto::ids::{ChannelId, DeviceId, Epoch, MemberId, UnixMillis};
 
 use super::{
     Config, GroupError,
+    members::{Members, withdrawn_of},
     roll::Roll,
     storage::{Groups, Used},
 };
@@ -188,12 +189,6 @@ impl Group {
         self.roll().devices().collect()
     }
 
-    /// How many devices are in it.
-    #[cfg(any(test, feature = "simulation"))]
-    pub(crate) fn len(&self) -> usize {
-        self.group.roster().member_identities_iter().count()
-    }
-
     /// Devices in it that the newest ledger has out.
     pub(crate) fn not_live(&mut self, now: UnixMillis) -> Vec<DeviceId> {
         let ledger = self.judge.ledger().clone();
@@ -202,15 +197,17 @@ impl Group {
 
     /// Devices in it whose members' GRANT the newest ledger has taken back.
     pub(crate) fn withdrawn(&mut self) -> Result<Vec<DeviceId>, GroupError> {
-        let (channel, entry) = (self.context()?.channel, self.entry()?);
+        let context = self.context()?;
         let ledger = self.judge.ledger().clone();
-        Ok(ledger.read(|ledger| {
-            let find = |leaves: &[(u32, DeviceId)]| {
-                let devices = leaves.iter().map(|(_, device)| *device);
-                withdrawn(devices, ledger, ledger.head().seq, channel, entry)
-            };
-            self.roll().withdrawn(ledger, find).to_vec()
-        }))
+        ledger.read(|ledger| withdrawn_of(self.roll(), &context, ledger))
+    }
+
+    /// Who is in it, without the rest. Nothing may be left to be saved.
+    pub(crate) fn into_members(mut self) -> Result<Members, GroupError> {
+        let (context, ledger) = (self.context()?, self.judge.ledger().clone());
+        self.roll();
+        let roll = self.roll.take().ok_or(GroupError::Missing)?;
+        Ok(Members::new(context, ledger, roll))
     }
 
     /// First bytes of the epoch authenticator, for the authenticated data.

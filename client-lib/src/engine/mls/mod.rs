@@ -21,6 +21,7 @@
 //! loads it again.
 
 mod group;
+mod members;
 mod roll;
 pub(crate) mod storage;
 
@@ -55,6 +56,7 @@ use plenary_proto::{
 };
 
 pub(crate) use group::{Group, Processed};
+pub(crate) use members::Members;
 use storage::{Groups, KeyPackages};
 
 use crate::store::Store;

@@ -12,6 +12,7 @@ mod misuse;
 mod races;
 mod recovery;
 mod removing;
+mod resting;
 mod revocations;
 mod roster;
 mod searching;

@@ -74,8 +74,19 @@ type Config = MakeConfig<
     >,
 >;
 
-/// Clocks differ: a key package must not seem to come from the future.
-const LIFETIME_SLACK: Duration = Duration::from_secs(3600);
+/// Clocks differ: a leaf must not seem to come from the future, so its life begins that much before it
+/// is made.
+const LIFETIME_SLACK: Duration = Duration::from_secs(24 * 3600);
+
+/// The same for one who enters. mls-rs has one time for a new leaf's beginning and for looking at the
+/// others' lives: where that is before another's beginning, whose clock is ahead, the next is tried.
+const ENTRY_SLACK: [Duration; 5] = [
+    LIFETIME_SLACK,
+    Duration::from_secs(12 * 3600),
+    Duration::from_secs(6 * 3600),
+    Duration::from_secs(3 * 3600),
+    Duration::ZERO,
+];
 
 /// Why MLS did not do it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -167,7 +178,7 @@ impl Mls {
             .group_state_storage(groups.clone())
             .mls_rules(judge.clone())
             .extension_type(context::CHANNEL)
-            .key_package_lifetime(limits::KEY_PACKAGE_LIFE)
+            .key_package_lifetime(limits::KEY_PACKAGE_LIFE + LIFETIME_SLACK)
             .signing_identity(signing_identity(device, &public), secret, HYBRID)
             .build();
         Self {
@@ -238,17 +249,27 @@ impl Mls {
         };
         let info = MlsMessage::from_bytes(group_info)?;
         let old = self.check_tree(tree, basis)?;
-        let tree = ExportedTree::from_bytes(tree)?;
-        let mut builder = self
-            .client
-            .external_commit_builder()?
-            .with_tree_data(tree.into_owned())
-            .with_authenticated_data(data.encode())
-            .commit_time(seconds(basis.time, LIFETIME_SLACK));
-        if let Some(index) = old {
-            builder = builder.with_removal(index);
-        }
-        let (group, commit) = self.judge.at(basis, || builder.build(info))?;
+        let tree = ExportedTree::from_bytes(tree)?.into_owned();
+        let build = |slack: Duration| {
+            let mut builder = self
+                .client
+                .external_commit_builder()?
+                .with_tree_data(tree.clone())
+                .with_authenticated_data(data.encode())
+                .commit_time(seconds(basis.time, slack));
+            if let Some(index) = old {
+                builder = builder.with_removal(index);
+            }
+            self.judge.at(basis, || builder.build(info.clone()))
+        };
+        let [first, others @ ..] = ENTRY_SLACK;
+        let built = others
+            .into_iter()
+            .fold(build(first), |built, slack| match built {
+                Err(MlsError::InvalidLifetime { .. }) => build(slack),
+                built => built,
+            });
+        let (group, commit) = built?;
         let group = self.wrap(group);
         group.check_context(channel)?;
         let entry = Entry {

@@ -159,3 +159,22 @@ fn a_clock_set_back_makes_nothing_wait_as_long_as_the_jump() {
     assert_eq!(world.texts(0, other), ["in"]);
     assert_eq!(world.alarms(), [] as [&Event; 0]);
 }
+
+/// A leaf that was made by a clock ahead of one's own is not yet valid by one's own: still one enters.
+#[test]
+fn a_clock_that_is_behind_keeps_nobody_out_of_a_channel() {
+    let mut world = connected(4);
+    let open = world.channels[0];
+    world.enter(0, open);
+    world.run();
+    for (index, behind) in [(1, 59 * 60_000), (2, 30 * 60_000), (3, 10_000)] {
+        world.parties[index].skew = -behind;
+        world.enter(index, open);
+        world.run();
+        world.send(index, open, &format!("{index} is in"));
+        world.run();
+        let last = world.texts(0, open).pop();
+        assert_eq!(last, Some(format!("{index} is in")));
+        assert_eq!(world.alarms(), [] as [&Event; 0]);
+    }
+}

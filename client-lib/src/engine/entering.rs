@@ -571,6 +571,7 @@ impl Engine {
             match package {
                 Some(package) if self.package_of(&package) == Some(device) => {
                     packages.push(package.to_vec());
+                    continue;
                 }
                 Some(_) => self.alarm(
                     Some(id),
@@ -579,9 +580,13 @@ impl Engine {
                 ),
                 None => tracing::info!(?device, "has no key package left"),
             }
+            if let Some(channel) = self.channels.get_mut(&id) {
+                channel.without_package.insert(device);
+            }
         }
         if packages.is_empty() {
-            return self.add_later(now, id);
+            self.look_again(id);
+            return self.change_step(now, id);
         }
         self.make_change(now, id, &packages, &[])
     }

@@ -278,6 +278,8 @@ struct Channel {
     idle_at: Option<Wait>,
     /// Whether somebody belongs in who is not, is to be looked at again.
     look_for_missing: bool,
+    /// Of those missing, who had no key package when asked: the others come first.
+    without_package: BTreeSet<DeviceId>,
     /// Cannot go on, and why.
     stuck: Option<String>,
     /// Stays so until a person enters the channel.
@@ -323,6 +325,7 @@ impl Channel {
             idle_at: None,
             pushed: Vec::new(),
             look_for_missing: true,
+            without_package: BTreeSet::new(),
             stuck: None,
             gave_up: false,
             stranger: false,

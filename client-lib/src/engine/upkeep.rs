@@ -139,7 +139,10 @@ impl Engine {
         channel.look_for_missing = false;
         channel.add_at = None;
         if missing.is_empty() {
-            return Ok(());
+            return match channel.without_package.is_empty() {
+                true => Ok(()),
+                false => self.add_later(now, id),
+            };
         }
         self.ask(
             Request::ClaimKeyPackages {
@@ -171,6 +174,8 @@ impl Engine {
         let horizon = self.horizon(now);
         let put_out = self.put_out_by(owner, id)?;
         let disputes = &self.disputes;
+        let channel = self.channels.get(&id).ok_or(GroupError::Missing)?;
+        let without = &channel.without_package;
         Ok(self.ledger.read(|ledger| {
             let at = ledger.head().seq;
             let of = |device: DeviceId| ledger.device(device).map(|device| device.member);
@@ -199,7 +204,7 @@ impl Engine {
             };
             let missing = candidates
                 .into_iter()
-                .filter(|device| !inside.contains(&device.id))
+                .filter(|device| !inside.contains(&device.id) && !without.contains(&device.id))
                 .filter(|device| match siblings_only {
                     true => rule != Rule::Granted || ledger.granted(id, member, at),
                     false => device.member == owner || entitled(device.member),
@@ -228,9 +233,12 @@ impl Engine {
         }))
     }
 
-    /// None of those missing has a key package. A device that is new puts up its own any moment, so
+    /// None of those still missing has a key package. A device that is new puts up its own any moment, so
     /// it is asked for soon; the longer it is known, the later. Nothing else waits for it.
     pub(super) fn add_later(&mut self, now: UnixMillis, id: ChannelId) -> Result<(), Error> {
+        if let Some(channel) = self.channels.get_mut(&id) {
+            channel.without_package.clear();
+        }
         let (missing, _) = self.missing(now, id)?;
         let newest = self.ledger.read(|ledger| {
             let stated = missing.iter().filter_map(|device| {

@@ -178,3 +178,39 @@ fn a_clock_that_is_behind_keeps_nobody_out_of_a_channel() {
         assert_eq!(world.alarms(), [] as [&Event; 0]);
     }
 }
+
+/// Let in by the Board and never seen so far: they have no key packages, and are more than one commit adds.
+#[test]
+fn many_without_key_packages_keep_nobody_else_out() {
+    let many = crate::engine::upkeep::BATCH + 5;
+    let mut world = World::new(7, many + 3);
+    let (here, last) = (many + 1, many + 2);
+    for index in [0, here, last] {
+        world.connect(index);
+    }
+    world.run();
+    let all: Vec<_> = (1..=last)
+        .map(|n| world.parties[n].engine.identity.member())
+        .collect();
+    let direct = world.direct(0, &all);
+    world.run();
+    world.send(0, direct, "to whom it reaches");
+    world.run();
+    for index in [here, last] {
+        assert_eq!(
+            world.texts(index, direct),
+            ["to whom it reaches"],
+            "{index}"
+        );
+    }
+    // Those who come later are added when they have come.
+    for index in [1, many] {
+        world.connect(index);
+    }
+    for _ in 0..4 {
+        world.pass_time(60_000);
+        world.run();
+    }
+    assert_eq!(world.devices_in(0, direct).len(), 5);
+    assert_eq!(world.alarms(), [] as [&Event; 0]);
+}

@@ -196,6 +196,9 @@ impl Engine {
 
     /// Verifies and stores statements: each in memory and on disk, or the rest not at all.
     pub(crate) fn append_statements(&mut self, statements: &[bytes::Bytes]) -> Result<(), Error> {
+        if !statements.is_empty() {
+            self.recall_messages();
+        }
         let store = self.store.clone();
         store.atomic(|| {
             for signed in statements {
@@ -223,6 +226,20 @@ impl Engine {
             }
             Ok(Ok(()))
         })?
+    }
+
+    /// Messages that are sealed and have not left are kept back: the statement that comes may put
+    /// somebody out who could open them. Each is looked at again when its channel goes on.
+    fn recall_messages(&mut self) {
+        for output in std::mem::take(&mut self.out) {
+            match output {
+                Output::Send(asked, Request::Append(append)) if append.commit.is_none() => {
+                    self.waiting.remove(&asked);
+                    self.appending(append.channel, false);
+                }
+                output => self.out.push_back(output),
+            }
+        }
     }
 
     fn ledger_moved(&mut self, now: UnixMillis) -> Result<(), Error> {

@@ -1,11 +1,16 @@
 //! How fast what is queued goes out.
 
+use plenary_certs::ledger::{Body, Reason, Revoke, Target};
 use plenary_proto::{
     ids::UnixMillis,
     reply::{Reply, ServerFrame},
+    request::Request,
 };
 
-use crate::simulation::{Passing, Wire, connected};
+use crate::{
+    engine::Event,
+    simulation::{Passing, Wire, connected},
+};
 
 /// Answers to appends come after everything else: the record itself, pushed, is there before.
 #[derive(Default)]
@@ -43,4 +48,29 @@ fn a_record_that_comes_before_its_acknowledgement_holds_nothing_up() {
     }
     assert_eq!(world.queued(0), 0);
     assert!(world.alarms().is_empty());
+}
+
+/// Sealed, on its way out, and then the statement comes that puts a reader out.
+#[test]
+fn what_has_not_left_when_a_statement_comes_is_sealed_again_without_whom_it_puts_out() {
+    let mut world = connected(3);
+    let open = world.channels[0];
+    world.enter_all(open);
+    world.run();
+    world.disconnect(2);
+    world.send(1, open, "not for the third");
+    let target = Target::Device(world.parties[2].engine.identity().device());
+    let reason = Reason::Lost;
+    let revoke = Body::Revoke(Revoke { target, reason });
+    let signed = world.sign(&world.ledger.draft(revoke, world.now));
+    let submit = Request::LedgerSubmit(vec![signed.clone()]);
+    world.parties[0].engine.call(submit);
+    let sender = &mut world.parties[1].engine;
+    sender.append_statements(&[signed]).unwrap();
+    // Its own check stops the world if a ciphertext of before leaves.
+    world.run();
+    world.run();
+    assert_eq!(world.texts(0, open), ["not for the third"]);
+    assert_eq!(world.devices_in(0, open).len(), 2);
+    assert_eq!(world.alarms(), [] as [&Event; 0]);
 }

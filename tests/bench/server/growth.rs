@@ -217,11 +217,11 @@ pub fn client() -> Result<Curve> {
 fn at(large: &mut Large) -> [Option<f64>; 4] {
     let enter = |large: &mut Large, said: Option<&mut Seat>| {
         let mut seat = large.seat();
-        let mut took = large.join(&mut seat);
+        let mut took = large.join(&mut seat).wall;
         if let Some(speaker) = said {
             large.hear(speaker);
             large.say(speaker, TEXT);
-            took += large.hear(&mut seat).0;
+            took += large.hear(&mut seat).0.wall;
         }
         (seat, took)
     };
@@ -229,12 +229,12 @@ fn at(large: &mut Large) -> [Option<f64>; 4] {
     let (mut reader, entered) = enter(large, Some(&mut speaker));
     let (mut sealed, mut opened, mut followed) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..TURNS {
-        sealed.push(large.say(&mut speaker, TEXT).0);
-        opened.push(large.hear(&mut reader).0);
+        sealed.push(large.say(&mut speaker, TEXT).0.wall);
+        opened.push(large.hear(&mut reader).0.wall);
     }
     for _ in 0..TURNS {
         large.fill();
-        followed.push(large.hear(&mut reader).0);
+        followed.push(large.hear(&mut reader).0.wall);
     }
     let median = |took: &[Duration]| {
         let millis: Vec<_> = took.iter().map(|took| took.as_secs_f64() * 1e3).collect();

@@ -30,14 +30,13 @@ pub type Line = (&'static str, Vec<(f64, f64)>);
 
 const MEMBERS: [usize; 5] = [10, 30, 100, 300, 1_000];
 const CHANNELS: [usize; 4] = [3, 10, 30, 100];
-/// Bytes of a message; the largest is what fits the padded content.
-const SIZES: [usize; 5] = [256, 1_024, 4_096, 16_384, 60_000];
+/// Bytes of a message. Of the largest, what is under way is half of what may wait for a reader.
+const SIZES: [usize; 5] = [256, 1_024, 4_096, 8_192, 16_384];
 /// Who is in the channel where messages of these sizes are said.
 const SIZED: usize = 50;
 const STORED: [u64; 4] = [10_000, 100_000, 300_000, 1_000_000];
-/// Who speaks, and how many messages each has under way.
+/// Who speaks; each has one message under way.
 const SENDERS: usize = 4;
-const WINDOW: u64 = 4;
 /// Deliveries of one measurement, about.
 const DELIVERIES: usize = 400_000;
 /// What a client is asked to do at each size.
@@ -114,7 +113,7 @@ async fn fan(
         let deliveries = DELIVERIES / (1 + channel.bytes / 4_096);
         let each = (deliveries / readers / SENDERS).clamp(100, 4_000) as u64;
         let took = turns(&mut fans, rounds, [each / 10, each], async |fan, size| {
-            fan.blast(size, WINDOW).await
+            fan.blast(size, 1).await
         })
         .await?;
         push(&mut lines, across(channel), &took, &figure);

@@ -72,11 +72,11 @@ pub async fn complete(store: &dyn Store, file: &[u8]) -> Result<Completed, Compl
     let stored = StoredLedger::default();
     stored.catch_up(store).await?;
     let before = stored.head();
-    let own = stored.read(Ledger::network).ok_or(CompleteError::Fresh)?;
+    let mut whole = stored.read(Ledger::clone).ok_or(CompleteError::Fresh)?;
+    let own = whole.network();
     if theirs != own {
         return Err(CompleteError::OtherNetwork { theirs, own });
     }
-    let mut whole = stored.read(Ledger::clone).ok_or(CompleteError::Fresh)?;
     let mut missing: Vec<Bytes> = Vec::new();
     for (seq, signed) in (1..).map(LedgerSeq).zip(statements) {
         match whole.entry(seq) {

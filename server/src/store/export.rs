@@ -1,18 +1,4 @@
-//! Backup, restore, and the way to another engine: everything in the store as one stream.
-//!
-//! ```text
-//! file   "plenary export\0\1", items, end item
-//! item   kind:1 length:8 body
-//!   1    welcome  device:16 channel:16 seq:8 hash:32 tree bytes
-//!   2    channel  channel:16 trimmed seq:8 hash:32 epoch:8 snapshot group-info tree
-//!   3    record   channel:16 seq:8 device:16 client:16 time:8 hash:32 bytes
-//!   4    value    version:8 key bytes
-//!   5    entry    queue bytes
-//!   0    end      BLAKE3 of all before it
-//! ```
-//! What has no length here is preceded by one, 8 bytes; integers are big-endian. Nothing in it is
-//! of sled or of the journal. Each channel, value and queue is of one moment, different ones of
-//! different moments, as everywhere in the store; a channel is at or after its welcomes.
+//! Backup, restore, and the way to another engine, in the form of [`plenary_core::export`].
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -96,8 +96,6 @@ pub(crate) use stamping::{SERVICE, ToStamp};
 
 /// A statement comes before the profile it names: after so long, ask again.
 const NAMES_AGAIN_MS: u64 = 3_000;
-/// A channel without a message for so long is quiet: its group is written whole.
-const QUIET_MS: u64 = 1_000;
 
 /// What the engine wants done or known.
 #[derive(Debug)]
@@ -256,7 +254,7 @@ struct Channel {
     group: Option<Group>,
     /// Who is in the group while it is put away, and when it may be.
     resting: Option<mls::Members>,
-    rest_at: UnixMillis,
+    rest_at: Wait,
     /// The newest record the server was heard to have.
     server: Seq,
     /// On this connection it was heard: before, what is sealed may be for an epoch long over.
@@ -304,7 +302,7 @@ struct Channel {
     /// Whose messages did not open lately.
     failing: BTreeSet<DeviceId>,
     /// When to write the group whole, unless messages go on.
-    settle_at: Option<UnixMillis>,
+    settle_at: Option<Wait>,
 }
 
 impl Channel {
@@ -313,7 +311,7 @@ impl Channel {
             row,
             group: None,
             resting: None,
-            rest_at: UnixMillis(0),
+            rest_at: Wait::OVER,
             server: Seq(0),
             heard: false,
             reading: false,
@@ -681,42 +679,11 @@ impl Engine {
                 // If it cannot be loaded, what is kept of it does not hide that.
                 channel.resting = None;
                 let group = self.mls.load(id)?;
-                channel.settle_at = group.is_unsettled().then(|| self.clock.plus(QUIET_MS));
+                let quiet = Wait::of(resting::QUIET_MS, self.clock);
+                channel.settle_at = group.is_unsettled().then_some(quiet);
                 Ok(channel.group.insert(group))
             }
         }
-    }
-
-    /// Stores what messages changed in a group, within the transaction that they are stored in.
-    fn save_group(&mut self, id: ChannelId) -> Result<(), GroupError> {
-        let at = self.clock.plus(QUIET_MS);
-        let group = self.group(id)?;
-        group.save()?;
-        let unsettled = group.is_unsettled();
-        if let Some(channel) = self.channels.get_mut(&id) {
-            channel.settle_at = unsettled.then_some(at);
-            channel.rest_at = at.plus(resting::REST_MS);
-        }
-        Ok(())
-    }
-
-    /// Groups of channels that are quiet now are written whole, and put away after a while.
-    fn settle_groups(&mut self, now: UnixMillis) -> Result<(), Error> {
-        let due = |channel: &&Channel| channel.settle_at.is_some_and(|at| at <= now);
-        let due: Vec<_> = self.channels.values().filter(due).collect();
-        let due: Vec<_> = due.iter().map(|channel| channel.row.id).collect();
-        for id in due {
-            if let Some(channel) = self.channels.get_mut(&id) {
-                channel.settle_at = None;
-                if channel.group.is_some() {
-                    self.reading_step(id, |engine| Ok(engine.group(id)?.settle()?))?;
-                }
-            }
-        }
-        for id in self.channel_ids() {
-            self.rest(now, id)?;
-        }
-        Ok(())
     }
 
     /// After a failure the group in memory may be ahead of the store.

@@ -6,11 +6,13 @@
 use plenary_certs::mls::context::Rule;
 use plenary_proto::ids::{ChannelId, DeviceId, MemberId, UnixMillis};
 
-use super::{Engine, GroupError, mls::Members};
+use super::{Channel, Engine, GroupError, Wait, mls::Members};
 use crate::error::Error;
 
-/// A group with no message for so long is put away.
-pub(super) const REST_MS: u64 = 10 * 60 * 1000;
+/// A channel without a message for so long is quiet: its group is written whole.
+pub(super) const QUIET_MS: u64 = 1_000;
+/// After so long more it is put away.
+const REST_MS: u64 = 10 * 60 * 1000;
 
 impl Engine {
     fn resting(&mut self, id: ChannelId) -> Option<&mut Members> {
@@ -68,12 +70,43 @@ impl Engine {
         }
     }
 
+    /// Stores what messages changed in a group, within the transaction that they are stored in.
+    pub(super) fn save_group(&mut self, id: ChannelId) -> Result<(), GroupError> {
+        let group = self.group(id)?;
+        group.save()?;
+        let unsettled = group.is_unsettled();
+        if let Some(channel) = self.channels.get_mut(&id) {
+            channel.settle_at = unsettled.then_some(Wait::of(QUIET_MS, self.clock));
+            channel.rest_at = Wait::of(QUIET_MS + REST_MS, self.clock);
+        }
+        Ok(())
+    }
+
+    /// Groups of channels that are quiet now are written whole, and put away after a while.
+    pub(super) fn settle_groups(&mut self, now: UnixMillis) -> Result<(), Error> {
+        let due = |channel: &&Channel| channel.settle_at.is_some_and(|at| at.is_over(now));
+        let due = self.channels.values().filter(due);
+        let due: Vec<_> = due.map(|channel| channel.row.id).collect();
+        for id in due {
+            if let Some(channel) = self.channels.get_mut(&id) {
+                channel.settle_at = None;
+                if channel.group.is_some() {
+                    self.reading_step(id, |engine| Ok(engine.group(id)?.settle()?))?;
+                }
+            }
+        }
+        for id in self.channel_ids() {
+            self.rest(now, id)?;
+        }
+        Ok(())
+    }
+
     /// Puts a group away that nothing was read from or sealed to for a while, or at all.
     pub(super) fn rest(&mut self, now: UnixMillis, id: ChannelId) -> Result<(), GroupError> {
         let Some(channel) = self.channels.get_mut(&id) else {
             return Ok(());
         };
-        let due = channel.rest_at <= now && !channel.reading && !channel.appending;
+        let due = channel.rest_at.is_over(now) && !channel.reading && !channel.appending;
         if let Some(group) = channel.group.take_if(|group| due && !group.is_unsettled()) {
             channel.resting = Some(group.into_members()?);
         }

@@ -84,10 +84,8 @@ impl Engine {
 
     /// Every device that was ever of a member.
     pub(crate) fn devices_ever_of(&self, member: MemberId) -> Vec<DeviceId> {
-        self.ledger.read(|ledger| {
-            let devices = ledger.devices().filter(|device| device.member == member);
-            devices.map(|device| device.id).collect()
-        })
+        self.ledger
+            .read(|ledger| ledger.devices_of(member).map(|device| device.id).collect())
     }
 
     pub(crate) fn ledger_members(&self) -> Vec<MemberId> {

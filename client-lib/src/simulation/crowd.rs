@@ -93,18 +93,7 @@ pub(crate) fn founding_by(
         })
     }));
     for one in all {
-        rest.push(Body::Admit(Admit {
-            member: one.member(),
-            capacity: Capacity::Member,
-            ends: None,
-            profile: Digest(one.authentication),
-        }));
-        rest.push(Body::Device(DeviceBody {
-            device: one.device(),
-            member: one.member(),
-            voucher: Voucher::Board,
-            keys: one.device_keys().unwrap(),
-        }));
+        rest.extend(admitted(one));
     }
     for channel in channels {
         rest.push(Body::Channel(ChannelBody {
@@ -127,4 +116,22 @@ pub(crate) fn founding_by(
         }
     }
     found(NETWORK, root, rest, NOW)
+}
+
+/// What lets a member in with a device.
+pub(crate) fn admitted(one: &Identity) -> [Body; 2] {
+    [
+        Body::Admit(Admit {
+            member: one.member(),
+            capacity: Capacity::Member,
+            ends: None,
+            profile: Digest(one.authentication),
+        }),
+        Body::Device(DeviceBody {
+            device: one.device(),
+            member: one.member(),
+            voucher: Voucher::Board,
+            keys: one.device_keys().unwrap(),
+        }),
+    ]
 }

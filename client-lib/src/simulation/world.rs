@@ -9,8 +9,8 @@ use std::{
 use mls_rs_core::crypto::{CipherSuiteProvider as _, CryptoProvider as _};
 use plenary_certs::{
     ledger::{
-        Admit, Body, Capacity, ChannelBody, DeviceBody, EntryRule, Ledger, Person, Policy,
-        Recovery, Root, Server, Thresholds, Voucher, found,
+        Body, ChannelBody, EntryRule, Ledger, Person, Policy, Recovery, Root, Server, Thresholds,
+        found,
     },
     mls::suite::{HYBRID, crypto_provider},
     profile::Generation,
@@ -30,7 +30,7 @@ use plenary_proto::{
 };
 use secrecy::SecretString;
 
-use super::{Dice, Wire, line::Line, log::Logged, queues::Queues};
+use super::{Dice, Wire, crowd::admitted, line::Line, log::Logged, queues::Queues};
 use crate::{
     engine::{Engine, Event},
     error::Error,
@@ -369,18 +369,7 @@ fn founding(
         }),
     ];
     for identity in identities {
-        rest.push(Body::Admit(Admit {
-            member: identity.member(),
-            capacity: Capacity::Member,
-            ends: None,
-            profile: Digest(identity.authentication),
-        }));
-        rest.push(Body::Device(DeviceBody {
-            device: identity.device(),
-            member: identity.member(),
-            voucher: Voucher::Board,
-            keys: identity.device_keys().unwrap(),
-        }));
+        rest.extend(admitted(identity));
     }
     for (channel, (rule, ceiling, owner)) in channels.iter().zip(rules) {
         rest.push(Body::Channel(ChannelBody {

@@ -3,12 +3,12 @@
 
 mod common;
 
-use std::{fs, process::Command, time::Duration};
+use std::{fs, process::Command};
 
 use anyhow::{Context, Result, ensure};
 use common::{PROGRAM, Room, texts};
 use plenary_client::{
-    AlarmKind, Client, Reason, Requested, content::Draft, is_proof, verify_proof,
+    AlarmKind, Client, Reason, Requested, content::Draft, ids::Seq, is_proof, verify_proof,
 };
 use plenary_tests::harness::{PATIENCE, SERVE};
 use serde_json::Value;
@@ -32,38 +32,35 @@ async fn say(client: &Client, room: &Room, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Waits until a client has told an alarm.
-async fn alarmed(client: &Client, kind: AlarmKind) -> Result<()> {
-    let told = async {
-        while !client
-            .alarms()
-            .await?
-            .iter()
-            .any(|alarm| alarm.kind == kind)
-        {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+/// Waits until something holds of a client; looks again whenever anything happened there.
+async fn until(client: &Client, what: &str, holds: impl AsyncFn() -> Result<bool>) -> Result<()> {
+    let mut events = client.events();
+    let wait = async {
+        while !holds().await? {
+            events.next().await.context("the client was closed")?;
         }
         anyhow::Ok(())
     };
-    let told = tokio::time::timeout(PATIENCE, told).await;
-    told.with_context(|| format!("{client:?} raises no {kind}"))?
+    let waited = tokio::time::timeout(PATIENCE, wait).await;
+    waited.with_context(|| format!("{client:?} {what}"))?
+}
+
+/// Waits until a client has told an alarm.
+async fn alarmed(client: &Client, kind: AlarmKind) -> Result<()> {
+    until(client, &format!("raises no {kind}"), async || {
+        let alarms = client.alarms().await?;
+        Ok(alarms.iter().any(|alarm| alarm.kind == kind))
+    })
+    .await
 }
 
 /// Waits until a client has read a text in the room's channel.
 async fn reads(client: &Client, room: &Room, text: &str) -> Result<()> {
-    let read = async {
-        loop {
-            let all = client
-                .messages(room.channel, plenary_client::ids::Seq(0), 256)
-                .await?;
-            if texts(&all).contains(&text) {
-                return anyhow::Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let read = tokio::time::timeout(PATIENCE, read).await;
-    read.with_context(|| format!("{client:?} does not read {text:?}"))?
+    until(client, &format!("does not read {text:?}"), async || {
+        let all = client.messages(room.channel, Seq(0), 256).await?;
+        Ok(texts(&all).contains(&text))
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

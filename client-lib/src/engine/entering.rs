@@ -469,6 +469,8 @@ impl Engine {
                 .map(|channel| channel.row.head.seq);
             if known.is_some_and(|seq| seq >= welcome.head.seq) {
                 self.pass_over(welcome.channel, welcome.head.seq)?;
+            } else if known.is_some() && self.reads_first(welcome.channel) {
+                continue;
             } else if let Err(error) = self.join(now, &welcome) {
                 if error.kind() == ErrorKind::Store {
                     return Err(error);
@@ -493,6 +495,28 @@ impl Engine {
     fn pass_over(&mut self, id: ChannelId, welcomed: Seq) -> Result<(), Error> {
         self.step(id, |engine| engine.store.miss_after(id, welcomed))?;
         self.load_gaps(id)
+    }
+
+    /// This device was taken out and added again without having read either. What was said before
+    /// is read first, while it has the group to open it with; the welcome is asked for again then.
+    fn reads_first(&mut self, id: ChannelId) -> bool {
+        let Some(channel) = self.channels.get_mut(&id) else {
+            return false;
+        };
+        let can = channel.stuck.is_none() && channel.doubt.is_none();
+        channel.welcomed = can;
+        if can {
+            self.read_on(id);
+        }
+        can
+    }
+
+    /// Nothing more can be read with the group that this device has: if a welcome waits, it is time.
+    pub(super) fn welcome_is_due(&mut self, id: ChannelId) {
+        let channel = self.channels.get_mut(&id);
+        if channel.is_some_and(|channel| std::mem::take(&mut channel.welcomed)) {
+            self.ask(Request::Welcomes, Waiting::Welcomes);
+        }
     }
 
     fn join(&mut self, now: UnixMillis, welcome: &WaitingWelcome) -> Result<(), Error> {

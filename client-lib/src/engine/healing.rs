@@ -109,6 +109,7 @@ impl Engine {
         why: &str,
     ) -> Result<(), Error> {
         self.doubt(id, (at, kind), why);
+        self.welcome_is_due(id);
         let Some(doubt) = self
             .channels
             .get_mut(&id)

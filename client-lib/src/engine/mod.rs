@@ -289,6 +289,8 @@ struct Channel {
     doubt: Option<healing::Doubt>,
     /// Before a return: a look at the log that is not at its end.
     trace: Option<tracing::Trace>,
+    /// A welcome waits until the log is read up to where this device was taken out.
+    welcomed: bool,
     /// Reading waits for a longer ledger: up to here.
     needs_ledger: Option<LedgerSeq>,
     /// Why what is queued waits.
@@ -329,6 +331,7 @@ impl Channel {
             stranger: false,
             doubt: None,
             trace: None,
+            welcomed: false,
             needs_ledger: None,
             held: None,
             heads: Heads::default(),

@@ -235,6 +235,7 @@ impl Engine {
         })?;
         self.drop_group(id);
         self.event(Event::Left(id));
+        self.welcome_is_due(id);
         Ok(())
     }
 }

@@ -296,6 +296,7 @@ impl Engine {
         if step.removed {
             self.drop_group(id);
             self.event(Event::Left(id));
+            self.welcome_is_due(id);
             return Ok(());
         }
         if step.filled {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use plenary_proto::{
-    ids::{DeviceId, InvitationId, ItemId, LedgerSeq},
+    ids::{ChannelId, DeviceId, InvitationId, ItemId, LedgerSeq},
     request::SealedName,
 };
 
@@ -62,6 +62,11 @@ pub(crate) fn request(id: InvitationId) -> Bytes {
 /// The lease of an item.
 pub(crate) fn lease(item: ItemId) -> Bytes {
     join(LEASES, &[item.as_bytes()])
+}
+
+/// Which record of a channel's log took a device out of it.
+pub(crate) fn departure(channel: ChannelId, device: DeviceId) -> Bytes {
+    join(b"departure/", &[channel.as_bytes(), device.as_bytes()])
 }
 
 /// All shares of an invitation's secret.
@@ -153,6 +158,10 @@ mod tests {
         assert_eq!(
             countersignature(id, device),
             "countersignature/0123456789abcdef0123456789abcdef"
+        );
+        assert_eq!(
+            departure(ChannelId(*b"fedcba9876543210"), device),
+            "departure/fedcba98765432100123456789abcdef"
         );
         assert_eq!(key_packages(device), "key-package/0123456789abcdef");
         assert_eq!(last_resort(device), "key-package-last/0123456789abcdef");

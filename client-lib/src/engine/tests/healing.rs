@@ -3,7 +3,7 @@
 use plenary_certs::ledger::{Body, Grant};
 use plenary_proto::{
     ids::*,
-    reply::{Push, Record, Reply, ServerFrame},
+    reply::{Code, Failure, Push, Record, Reply, ServerFrame},
 };
 
 use super::views::audit;
@@ -412,11 +412,28 @@ fn a_welcome_during_an_entry_does_not_lose_the_entry() {
     assert_eq!(world.alarms(), [] as [&Event; 0]);
 }
 
-/// Out and in again while it was away: what was said before the removal was for it, too.
+/// The server hands a party no more records, once.
+struct NoRecords(usize, bool);
+
+impl Wire for NoRecords {
+    fn down(&mut self, _: UnixMillis, to: usize, frame: ServerFrame, passing: &mut Passing) {
+        let frame = match frame {
+            ServerFrame::Reply(id, Ok(Reply::Records { .. })) if to == self.0 && !self.1 => {
+                self.1 = true;
+                ServerFrame::Reply(id, Err(Failure::new(Code::NotAllowed, "not in it")))
+            }
+            frame => frame,
+        };
+        passing.down(to, frame);
+    }
+}
+
+/// Out and in again while it was away: what was said before the removal was for it, too. It reads that
+/// itself, before it lets go of the group; or peers hand it on, where the server does not.
 #[test]
-fn what_was_said_before_a_removal_that_nobody_could_tell_it_of_is_handed_on() {
+fn what_was_said_before_a_removal_that_nobody_could_tell_it_of_is_read() {
     use plenary_certs::ledger::{Reason, Resume, Suspend, Target};
-    for which in [0, 2] {
+    for (which, refused) in [(0, false), (2, false), (0, true), (2, true)] {
         let mut world = World::connected(5, 4);
         let channel = world.channels[which];
         let device = world.device(3);
@@ -464,8 +481,14 @@ fn what_was_said_before_a_removal_that_nobody_could_tell_it_of_is_handed_on() {
             target: Target::Device(device),
         });
         world.say(0, if which == 2 { grant(true) } else { back });
+        if refused {
+            world.wire = Some(Box::new(NoRecords(3, false)));
+        }
         world.connect(3);
         world.run_for(120_000);
+        assert_eq!(world.devices_in(3, channel).len(), 4, "{which}");
+        let by_peers = usize::from(refused);
+        assert_eq!(handed(&world, 3, channel), by_peers, "{which} {refused}");
         assert_eq!(world.texts(3, channel), ["before", "own"], "{which}");
         assert_eq!(world.texts(0, channel), ["before", "between", "own"]);
         assert_eq!(gaps(&world, 3, channel), 0);

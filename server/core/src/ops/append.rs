@@ -12,7 +12,7 @@ use plenary_proto::{
     request::{Append, CommitExtras},
 };
 
-use super::{not_allowed, within};
+use super::{departures, not_allowed, within};
 use crate::{
     channels::Slot,
     error::OpError,
@@ -199,6 +199,7 @@ async fn commit(
         network.hub.push(To::Device(*device), removal.clone());
     }
     network.hub.unwatch(channel, &gone);
+    departures::note(network, channel, appended.head.seq, &gone).await;
     for device in welcomed {
         let push = push_frame(Push::Welcome(channel));
         network.hub.push(To::Device(device), push);

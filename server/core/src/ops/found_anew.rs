@@ -12,6 +12,7 @@ use plenary_proto::{
 
 use super::{
     append::{COMMIT_COST, Doubt, charge, conflict},
+    departures,
     found_channel::Group,
     not_allowed,
 };
@@ -98,6 +99,7 @@ pub(crate) async fn run(
     slot.swap(next);
     std::mem::forget(doubt);
     network.hub.unwatch(channel, &gone);
+    departures::note(network, channel, appended.head.seq, &gone).await;
     let head = network.sign_head(channel, appended.head, now).await?;
     Ok(Reply::Appended {
         head,

@@ -17,14 +17,23 @@ pub(crate) async fn run(
     now: UnixMillis,
 ) -> Result<Reply, OpError> {
     group_of(network, channel, caller.device()).await?;
+    let head = at(network, channel, seq).await?;
+    Ok(Reply::Head(network.sign_head(channel, head, now).await?))
+}
+
+/// The head of the log as it was at a record.
+pub(super) async fn at(
+    network: &Network,
+    channel: ChannelId,
+    seq: Seq,
+) -> Result<ChannelHead, OpError> {
     let before = Seq(seq.0.saturating_sub(1));
     let (records, _) = network.store.read(channel, before, 1, 1).await?;
     let record = records.first().filter(|record| record.seq == seq);
     let hash = record
         .map(|record| record.hash)
         .ok_or(OpError::NotFound("the channel has no such record"))?;
-    let head = ChannelHead { seq, hash };
-    Ok(Reply::Head(network.sign_head(channel, head, now).await?))
+    Ok(ChannelHead { seq, hash })
 }
 
 #[cfg(test)]

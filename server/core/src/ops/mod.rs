@@ -8,6 +8,7 @@ pub(crate) mod answer_request;
 pub(crate) mod append;
 pub(crate) mod claim_key_packages;
 pub(crate) mod countersign;
+mod departures;
 pub(crate) mod drop_welcome;
 pub(crate) mod found_anew;
 pub(crate) mod found_channel;

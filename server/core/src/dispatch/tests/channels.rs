@@ -91,6 +91,34 @@ fn what_is_said_is_read_in_order_under_the_server_s_signature() {
 }
 
 #[test]
+fn who_is_taken_out_while_away_reads_up_to_there_and_no_further() {
+    let (rig, mut owner, _other) = two();
+    say(&rig, OPEN, &mut owner, "to both").unwrap();
+    let removal = owner.commit(&[], &[10]);
+    rig.commit(OPEN, 1, &removal).unwrap();
+    owner.accept();
+    say(&rig, OPEN, &mut owner, "to the owner alone").unwrap();
+    let (all, _) = read(&rig, 1, OPEN, 0).unwrap();
+    assert_eq!(all.len(), 4);
+    let (records, head) = read(&rig, 10, OPEN, 1).unwrap();
+    assert_eq!(records, all[1..3]);
+    // Nor does it learn how far the log goes by now.
+    let (seq, hash) = (Seq(3), rig.log(OPEN)[2].hash);
+    assert_eq!(head.head, ChannelHead { seq, hash });
+    assert_eq!(check_head(&server_key().public(), NETWORK, &head), Ok(()));
+    for after in [3, 4, 99] {
+        refused(read(&rig, 10, OPEN, after));
+    }
+    let state = rig.ask(10, Request::GroupState(OPEN));
+    let Ok(Reply::GroupState { .. }) = state else {
+        panic!("an open channel: {state:?}");
+    };
+    let seq = Seq(2);
+    refused(rig.ask(10, Request::HeadAt { channel: OPEN, seq }));
+    refused(read(&rig, 11, OPEN, 0));
+}
+
+#[test]
 fn a_repeat_gets_the_first_answer_even_when_it_would_be_refused_now() {
     let (rig, mut owner, mut other) = two();
     let message = message_request(OPEN, &mut owner, "once");
@@ -312,7 +340,7 @@ fn a_direct_channel_is_joined_by_welcome_and_left_by_removal() {
     assert_eq!((record.seq, record.device), (Seq(3), device_id(10)));
     assert_eq!(record.bytes, removal.bytes);
     assert_eq!(*unwatch, Heard::Unwatch(DIRECT, vec![device_id(11)]));
-    refused(read(&rig, 11, DIRECT, 0));
+    refused(read(&rig, 11, DIRECT, 3));
     refused(rig.group_state(11, DIRECT));
     assert!(say(&rig, DIRECT, &mut guest, "still here?").is_err());
 }

@@ -590,8 +590,10 @@ impl Engine {
                 return Ok(());
             }
         };
+        let (missing, _) = self.missing(now, id)?;
         let mut packages = Vec::new();
-        for (device, package) in list {
+        // Somebody else may have added one meanwhile, or the ledger put it out.
+        for (device, package) in list.into_iter().filter(|(one, _)| missing.contains(one)) {
             match package {
                 Some(package) if self.package_of(&package) == Some(device) => {
                     packages.push(package.to_vec());

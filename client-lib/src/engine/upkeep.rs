@@ -162,7 +162,11 @@ impl Engine {
     /// back from a suspension, or the channel was given to somebody new), the others add the owner
     /// and those with a GRANT, one after another: a channel without its owner heals. Where one is
     /// inside but does not come (it is offline), a member's devices add their siblings.
-    fn missing(&mut self, now: UnixMillis, id: ChannelId) -> Result<(Vec<DeviceId>, u64), Error> {
+    pub(super) fn missing(
+        &mut self,
+        now: UnixMillis,
+        id: ChannelId,
+    ) -> Result<(Vec<DeviceId>, u64), Error> {
         let wanted = self.direct_members(id)?;
         let member = self.identity.member();
         let own = self.device();

@@ -22,9 +22,11 @@ use super::{
     remains::part_of,
 };
 
-/// Bytes between two checkpoints: a resume reads so many back at most, and a sync now and then keeps
-/// the last one short.
-const SYNCED: u64 = 64 << 20;
+/// Bytes between two checkpoints: a resume reads so many back at most, and whoever else waits for the
+/// disk, such as a message that is sent, waits for so many at most.
+pub(super) const SYNCED: u64 = 4 << 20;
+
+pub(super) const NO_ROOM: &str = "making room on the disk for the file";
 
 /// Names tried before giving up.
 pub(super) const MAX_NAMES: u32 = 999;
@@ -53,7 +55,9 @@ impl Incoming {
     /// # Errors
     /// When the files cannot be made, or are there already: then [`Incoming::resume`].
     pub fn create(folder: &Path, manifest: &Manifest) -> Result<Self, ItemError> {
-        Self::with(folder, manifest, OpenOptions::new().create_new(true))
+        let incoming = Self::with(folder, manifest, OpenOptions::new().create_new(true))?;
+        incoming.take_room()?;
+        Ok(incoming)
     }
 
     /// Takes an item up again, or starts it where nothing is left of it.
@@ -67,7 +71,12 @@ impl Incoming {
             OpenOptions::new().create(true).truncate(false),
         )?;
         incoming.take_up()?;
+        incoming.take_room()?;
         Ok(incoming)
+    }
+
+    fn take_room(&self) -> Result<(), ItemError> {
+        take_room(&self.file, self.opener.layout().size()).map_err(io(NO_ROOM))
     }
 
     /// The chunk that is due; the number of chunks once all were there.
@@ -268,6 +277,26 @@ impl Incoming {
         self.opener.skip(&hashes, running);
         Ok(())
     }
+}
+
+/// Takes the room for a whole file, which does not grow by it: a disk that is too small says so at the
+/// beginning, and a sync has no blocks to find.
+pub(super) fn take_room(file: &File, size: u64) -> std_io::Result<()> {
+    #[cfg(target_os = "linux")]
+    if size > 0 {
+        use rustix::{
+            fs::{FallocateFlags, fallocate},
+            io::Errno,
+        };
+        return match fallocate(file, FallocateFlags::KEEP_SIZE, 0, size) {
+            // Not every file system can; the room is then taken as it is used.
+            Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, size);
+    Ok(())
 }
 
 /// Only for the owner's eyes, where the system knows the notion.

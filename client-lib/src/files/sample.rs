@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::{
     ItemError, Manifest, Opener,
     error::{io, lock},
-    incoming::{private, remove, settle, sync_folder},
+    incoming::{NO_ROOM, SYNCED, private, remove, settle, sync_folder, take_room},
     remains::sealed_part_of,
 };
 
@@ -36,6 +36,8 @@ pub struct SealedIncoming {
     part: PathBuf,
     target: PathBuf,
     file: File,
+    /// Bytes written since the last sync.
+    unsynced: u64,
     failed: Option<ItemError>,
 }
 
@@ -65,9 +67,12 @@ impl SealedIncoming {
             part,
             target,
             file,
+            unsynced: 0,
             failed: None,
         };
         incoming.take_up()?;
+        let size = incoming.opener.layout().sealed_size();
+        take_room(&incoming.file, size).map_err(io(NO_ROOM))?;
         Ok(incoming)
     }
 
@@ -86,10 +91,19 @@ impl SealedIncoming {
         }
         let kept = sealed.to_vec();
         self.opener.open(index, sealed)?;
-        self.file
-            .write_all(&kept)
+        self.keep(&kept)
             .map_err(io("writing the sealed file"))
             .inspect_err(|error| self.failed = Some(error.clone()))
+    }
+
+    fn keep(&mut self, chunk: &[u8]) -> std::io::Result<()> {
+        self.file.write_all(chunk)?;
+        self.unsynced += chunk.len() as u64;
+        if self.unsynced >= SYNCED {
+            self.file.sync_data()?;
+            self.unsynced = 0;
+        }
+        Ok(())
     }
 
     /// Compares the whole with the manifest and names the sealed file.

@@ -153,3 +153,25 @@ fn only_the_owner_removes_and_not_from_where_anybody_may_enter() {
     assert_eq!(refused(0, closed, 9), ErrorKind::NotFound);
     assert_eq!(refused(0, ChannelId([9; 16]), 1), ErrorKind::NotFound);
 }
+
+/// The owner's devices and, where none is there, others: two may ask for the same key package at once.
+#[test]
+fn a_key_package_of_somebody_who_came_in_meanwhile_is_left() {
+    let (mut world, channel) = task_force(3);
+    let claim = Request::ClaimKeyPackages {
+        channel,
+        devices: vec![world.device(2)],
+    };
+    let claimed = world.request_as(0, claim);
+    let Ok(Reply::KeyPackageList(list)) = &claimed else {
+        panic!("{claimed:?}");
+    };
+    assert!(list[0].1.is_some());
+    let head = world.head_of(channel);
+    let now = world.now;
+    let owner = &mut world.parties[0].engine;
+    owner.packages_claimed(now, channel, claimed).unwrap();
+    world.run();
+    assert_eq!(world.head_of(channel), head);
+    assert_eq!(world.alarms(), [] as [&Event; 0]);
+}

@@ -75,7 +75,12 @@
 //! hour after a return is left by itself. At any other time it is not: then the server has broken its
 //! word about what it signed, and whether to go on with it is for people to decide; `enter` says so.
 //!
-//! **What may be handed on.** A device that was away, or was taken out before it could read on, asks in the
+//! **A device that was taken out while it was away reads its tail by itself.** The records before were
+//! sealed to it, and the server gives them up to the removal; the old group is kept until they are read,
+//! and a welcome waits for that. (Suspended while away, with the only two colleagues changing their
+//! devices meanwhile: the simulation found nobody left who could have handed anything on.)
+//!
+//! **What may be handed on.** A device that is behind what the server keeps, or cannot follow, asks in the
 //! channel; one of the others answers, by the rank of its hash with the ask, sealed to the asker's device,
 //! since whoever entered meanwhile reads the log, too. It hands on what it has read by itself, and only messages from records at which
 //! the asker's leaf was in the group as it followed the commits itself: a newcomer gets nothing of

@@ -186,7 +186,7 @@ pub enum Request {
     },
     /// Appends an MLS message to a channel's log.
     Append(Append),
-    /// Records after a position.
+    /// Records after a position. A device that was taken out of the channel has them up to that record.
     Read {
         /// The channel.
         channel: ChannelId,

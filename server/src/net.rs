@@ -47,6 +47,7 @@ mod beside;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod connection;
+mod framed;
 mod gate;
 mod guard;
 mod lanes;

@@ -4,18 +4,17 @@ use plenary_client::simulation::{Large, Spent};
 
 use super::{memory, millis, setting};
 
-/// Devices with a client of their own, spread over the batches: those that read.
-const SEATS: usize = 20;
-
 pub(super) fn run() {
-    let devices = setting("ADD_DEVICES", 1000).max(SEATS * 2);
+    let devices = setting("ADD_DEVICES", 1000);
+    // Devices with a client of their own, spread over the batches: those that read.
+    let readers = setting("ADD_READERS", 20).clamp(1, devices);
     let mut large = Large::granted(devices + 1);
     let (mut owner, published) = (
         large.seat(),
         Spent::on(|| {
             let mut seats = Vec::new();
             for index in 0..devices {
-                if index % (devices / SEATS) == 0 && seats.len() < SEATS {
+                if index % (devices / readers) == 0 && seats.len() < readers {
                     seats.push(large.seat());
                 } else {
                     large.publish();

@@ -86,6 +86,11 @@
 //! **Who is not in a channel is told the same whether or not it exists**, direct channels being
 //! nobody else's business. Channels on the ledger are known to all.
 //!
+//! **Who was taken out of a channel reads up to there.** The records before were sealed to it, and it may
+//! have been away; the head it is given is that of its removal, so that it does not learn how the log
+//! goes on. The removal is noted beside the log, after it: a crash in between leaves a device that is
+//! refused, and has what it missed from its peers.
+//!
 //! **Pushes of large records carry no bytes** (no MLS message is empty). A commit of a thousand hybrid
 //! leaves has a megabyte; pushed to everybody it would overrun every queue at once. It is read, on
 //! whichever connection, in parts.

@@ -2,15 +2,17 @@
 //! scanner and protocol; but no TLS, any subprotocol, text too, 16 MiB, any number of fragments and
 //! control frames. Compiled only with the feature `conformance`.
 
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use plenary_proto::limits::READ_BUFFER;
 use plenary_proto::scanner::Rules;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_tungstenite::accept_async_with_config;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, accept_async_with_config};
 
-use super::connection::{Ended, ended_by};
+use super::connection::{Ended, ended_by, room};
 use super::guard::Guarded;
 
 /// Bytes of a message: what the tests send at most.
@@ -32,7 +34,8 @@ pub async fn echo<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<(), Er
     });
     while let Some(message) = socket.next().await {
         match message {
-            Ok(message @ (Message::Binary(_) | Message::Text(_))) => socket.send(message).await?,
+            Ok(Message::Binary(payload)) => answer(&mut socket, Data::Binary, payload).await?,
+            Ok(Message::Text(text)) => answer(&mut socket, Data::Text, text.into()).await?,
             Ok(_) => {}
             Err(error) => {
                 if let Ended::Closed(closing) = ended_by(&error) {
@@ -47,4 +50,14 @@ pub async fn echo<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<(), Er
         }
     }
     Ok(())
+}
+
+async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut WebSocketStream<Guarded<S>>,
+    kind: Data,
+    payload: Bytes,
+) -> Result<(), Error> {
+    room(socket).await?;
+    socket.get_mut().put_message(kind, payload);
+    socket.flush().await
 }

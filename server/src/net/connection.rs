@@ -19,10 +19,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tracing::debug;
 
 use super::beside::Beside;
+use super::framed::Burst;
 use super::gate::Slot;
 use super::guard::{Guarded, violation};
 use super::lanes::Lanes;
@@ -201,8 +203,8 @@ impl Connection {
                         }
                     }
                 }
-                Event::Done(frames) => self.write(frames, &mut cut).await?,
-                Event::Push(frame) => self.write([frame], &mut cut).await?,
+                Event::Done(frames) => self.write(frames, None, &mut cut).await?,
+                Event::Push(burst) => self.write(Vec::new(), Some(burst), &mut cut).await?,
                 Event::Tick => {
                     let now = Instant::now();
                     if self.slot.is_some() && now >= self.pace.settle_by {
@@ -277,7 +279,7 @@ impl Connection {
 
     /// Does what the session wants.
     async fn take(&mut self, step: Step, cut: &mut CutWatch) -> Result<(), Ended> {
-        self.write(step.frames, cut).await?;
+        self.write(step.frames, None, cut).await?;
         match step.next {
             Next::Stay => {}
             Next::Settled { message } => {
@@ -291,10 +293,11 @@ impl Connection {
         Ok(())
     }
 
-    /// Writes these frames and the pushes that wait, then flushes once.
+    /// Writes these frames, this push and those that wait, then flushes once.
     async fn write(
         &mut self,
-        frames: impl IntoIterator<Item = Bytes>,
+        frames: Vec<Bytes>,
+        mut pushed: Option<Burst>,
         cut: &mut CutWatch,
     ) -> Result<(), Ended> {
         let limit = self.write_by();
@@ -306,12 +309,15 @@ impl Connection {
         } = self;
         let write = async {
             for frame in frames {
-                socket.feed(Message::Binary(frame)).await?;
+                put(socket, frame).await?;
             }
-            while let Some(frame) = inbox.try_next() {
-                socket.feed(Message::Binary(frame)).await?;
+            loop {
+                room(socket).await?;
+                match pushed.take().or_else(|| inbox.try_next()) {
+                    Some(burst) => socket.get_mut().put(burst),
+                    None => return socket.flush().await,
+                }
             }
-            socket.flush().await
         };
         bounded(write, limit, beside, cut).await
     }
@@ -328,7 +334,7 @@ impl Connection {
         closing: Closing,
     ) -> Result<(), tungstenite::Error> {
         for frame in frames {
-            self.socket.feed(Message::Binary(frame)).await?;
+            put(&mut self.socket, frame).await?;
         }
         let frame = CloseFrame {
             code: closing.code().into(),
@@ -378,7 +384,7 @@ impl Connection {
 enum Event {
     Done(Vec<Bytes>),
     Message(Option<Result<Message, tungstenite::Error>>),
-    Push(Bytes),
+    Push(Burst),
     Tick,
 }
 
@@ -410,6 +416,26 @@ impl Next {
     }
 }
 
+/// Waits until more may be put behind what waits to be written. Cancel-safe.
+pub(super) async fn room<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut WebSocketStream<Guarded<S>>,
+) -> Result<(), tungstenite::Error> {
+    match socket.get_ref().has_room() {
+        true => Ok(()),
+        false => socket.flush().await,
+    }
+}
+
+/// Puts a binary message behind what waits to be written.
+async fn put<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut WebSocketStream<Guarded<S>>,
+    payload: Bytes,
+) -> Result<(), tungstenite::Error> {
+    room(socket).await?;
+    socket.get_mut().put_message(Data::Binary, payload);
+    Ok(())
+}
+
 /// Writes pushes as they come, until the connection breaks. Cancel-safe: a frame is taken from the
 /// inbox only when the socket has room for it.
 async fn pump<S: AsyncRead + AsyncWrite + Unpin>(
@@ -417,15 +443,16 @@ async fn pump<S: AsyncRead + AsyncWrite + Unpin>(
     inbox: &mut Inbox,
 ) -> Ended {
     let mut step = async || -> Result<(), tungstenite::Error> {
-        poll_fn(|cx| socket.poll_ready_unpin(cx)).await?;
-        let frame = match inbox.try_next() {
-            Some(frame) => frame,
+        room(socket).await?;
+        let burst = match inbox.try_next() {
+            Some(burst) => burst,
             None => {
                 socket.flush().await?;
                 inbox.next().await
             }
         };
-        socket.start_send_unpin(Message::Binary(frame))
+        socket.get_mut().put(burst);
+        Ok(())
     };
     loop {
         if let Err(error) = step().await {

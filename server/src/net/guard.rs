@@ -1,12 +1,20 @@
-//! The stream below the WebSocket: what comes in passes the [`Scanner`].
+//! The stream below the WebSocket: what comes in passes the [`Scanner`], what goes out passes data frames
+//! that wait here.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use plenary_proto::scanner::{Rules, Scanner, Violation};
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
+
+use super::framed::{Burst, Unwritten};
+
+/// Frames are gathered up to so many bytes before they are written: as many as a TLS record holds.
+const GATHERED: usize = 16 * 1024;
 
 /// Bytes of the HTTP request that asks for the upgrade: ten times what a client sends.
 const UPGRADE_REQUEST: usize = 4096;
@@ -22,6 +30,10 @@ pub struct Guarded<S> {
     inner: S,
     stage: Stage,
     heard: Instant,
+    /// Go out before anything that the WebSocket library writes.
+    frames: Unwritten,
+    /// The library has begun a frame and not ended it: nothing may come in between.
+    begun: bool,
 }
 
 impl<S> Guarded<S> {
@@ -36,7 +48,24 @@ impl<S> Guarded<S> {
             inner,
             stage: Stage::Upgrade { read: 0 },
             heard: Instant::now(),
+            frames: Unwritten::default(),
+            begun: false,
         }
+    }
+
+    /// Whether frames may be put in now. If not: flush first.
+    pub fn has_room(&self) -> bool {
+        !self.begun && self.frames.len() < GATHERED
+    }
+
+    /// Puts in whole messages, to go out at the next flush at the latest. Where there is room.
+    pub fn put(&mut self, burst: Burst) {
+        self.frames.push(burst);
+    }
+
+    /// As [`put`](Self::put).
+    pub fn put_message(&mut self, kind: Data, payload: Bytes) {
+        self.frames.push_message(kind, payload);
     }
 
     /// The upgrade is done: frames follow.
@@ -95,4 +124,31 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     }
 }
 
-write_through!(Guarded);
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if !this.begun {
+            ready!(this.frames.poll_write(&mut this.inner, cx))?;
+        }
+        let written = ready!(Pin::new(&mut this.inner).poll_write(cx, buf))?;
+        // The library gives all it has, and gives the rest again.
+        this.begun = written < buf.len();
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.begun {
+            ready!(this.frames.poll_write(&mut this.inner, cx))?;
+        }
+        Pin::new(&mut this.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+    }
+}

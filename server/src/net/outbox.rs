@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
 pub use plenary_core::hub::ConnectionId;
 use plenary_proto::limits::{OUTBOUND_BYTES, OUTBOUND_FRAMES};
 
-/// Frames for which room is kept between two bursts.
+use super::framed::Burst;
+
+/// Bursts for which room is kept.
 const KEPT: usize = 16;
 
 /// Why a connection is ended from outside.
@@ -40,7 +41,7 @@ pub struct Outbox {
 pub struct Inbox {
     shared: Arc<Shared>,
     /// Taken out of the queue and still counted as waiting.
-    taken: VecDeque<Bytes>,
+    taken: VecDeque<Burst>,
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +53,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Queue {
-    frames: VecDeque<Bytes>,
+    bursts: VecDeque<Burst>,
     cut: Option<Cut>,
     /// The connection is gone.
     gone: bool,
@@ -65,17 +66,17 @@ struct Queue {
 struct Waiting(AtomicU64);
 
 impl Waiting {
-    fn of(frame: &Bytes) -> u64 {
-        (1 << 32) | frame.len() as u64
+    fn of(burst: &Burst) -> u64 {
+        (burst.messages() as u64) << 32 | burst.len() as u64
     }
 
     fn bytes(&self) -> usize {
         (self.0.load(Ordering::Relaxed) & u64::from(u32::MAX)) as usize
     }
 
-    fn has_room(&self, frame: &Bytes) -> bool {
+    fn has_room(&self, burst: &Burst) -> bool {
         let frames = (self.0.load(Ordering::Relaxed) >> 32) as usize;
-        frames < OUTBOUND_FRAMES && self.bytes() + frame.len() <= OUTBOUND_BYTES
+        frames + burst.messages() <= OUTBOUND_FRAMES && self.bytes() + burst.len() <= OUTBOUND_BYTES
     }
 }
 
@@ -113,24 +114,22 @@ impl Outbox {
         self.id
     }
 
-    /// Queues encoded frames; never waits. A reader whose queue is full is cut off, so that it
-    /// costs its peers nothing. False when not all of them will be delivered.
-    pub fn push(&self, frames: &[Bytes]) -> bool {
+    /// Queues messages; never waits. A reader whose queue is full is cut off, so that it costs its
+    /// peers nothing. False when they will not be delivered.
+    pub fn push(&self, burst: &Burst) -> bool {
         let reader = {
             let mut queue = self.shared.queue();
             if queue.gone {
                 return false;
             }
-            for frame in frames {
-                if !self.shared.waiting.has_room(frame) {
-                    drop(queue);
-                    self.cut(Cut::Lagging);
-                    return false;
-                }
-                let more = Waiting::of(frame);
-                self.shared.waiting.0.fetch_add(more, Ordering::Relaxed);
-                queue.frames.push_back(frame.clone());
+            if !self.shared.waiting.has_room(burst) {
+                drop(queue);
+                self.cut(Cut::Lagging);
+                return false;
             }
+            let more = Waiting::of(burst);
+            self.shared.waiting.0.fetch_add(more, Ordering::Relaxed);
+            queue.bursts.push_back(burst.clone());
             queue.reader.take()
         };
         wake(reader);
@@ -155,24 +154,24 @@ impl Outbox {
 }
 
 impl Inbox {
-    /// The next frame. Cancel-safe.
-    pub async fn next(&mut self) -> Bytes {
+    /// What was queued next. Cancel-safe.
+    pub async fn next(&mut self) -> Burst {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
     /// As [`next`](Self::next).
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Burst> {
         if self.taken.is_empty() {
             self.refill(Some(cx));
         }
         match self.pop() {
-            Some(frame) => Poll::Ready(frame),
+            Some(burst) => Poll::Ready(burst),
             None => Poll::Pending,
         }
     }
 
-    /// The next frame if one waits.
-    pub fn try_next(&mut self) -> Option<Bytes> {
+    /// What was queued next, if anything waits.
+    pub fn try_next(&mut self) -> Option<Burst> {
         if self.taken.is_empty() {
             self.refill(None);
         }
@@ -189,17 +188,17 @@ impl Inbox {
             self.taken = VecDeque::new();
         }
         let mut queue = self.shared.queue();
-        std::mem::swap(&mut queue.frames, &mut self.taken);
+        std::mem::swap(&mut queue.bursts, &mut self.taken);
         if let Some(cx) = cx.filter(|_| self.taken.is_empty()) {
             keep(&mut queue.reader, cx);
         }
     }
 
-    fn pop(&mut self) -> Option<Bytes> {
-        let frame = self.taken.pop_front()?;
-        let less = Waiting::of(&frame);
+    fn pop(&mut self) -> Option<Burst> {
+        let burst = self.taken.pop_front()?;
+        let less = Waiting::of(&burst);
         self.shared.waiting.0.fetch_sub(less, Ordering::Relaxed);
-        Some(frame)
+        Some(burst)
     }
 }
 
@@ -207,7 +206,7 @@ impl Drop for Inbox {
     fn drop(&mut self) {
         let mut queue = self.shared.queue();
         queue.gone = true;
-        queue.frames = VecDeque::new();
+        queue.bursts = VecDeque::new();
     }
 }
 
@@ -254,20 +253,33 @@ fn wake(waiter: Option<Waker>) {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
-    fn push(outbox: &Outbox, frame: Bytes) -> bool {
-        outbox.push(&[frame])
+    fn message(payload: &[u8]) -> Burst {
+        Burst::of(&[Bytes::copy_from_slice(payload)])
+    }
+
+    fn push(outbox: &Outbox, payload: &[u8]) -> bool {
+        outbox.push(&message(payload))
+    }
+
+    /// Half of what a queue holds, header included.
+    fn half() -> Burst {
+        let half = message(&vec![0; OUTBOUND_BYTES / 2 - 10]);
+        assert_eq!(half.len(), OUTBOUND_BYTES / 2);
+        half
     }
 
     #[tokio::test]
     async fn frames_come_out_in_order() {
         let (outbox, mut inbox) = outbox(ConnectionId(1));
         for n in 0..10u8 {
-            assert!(push(&outbox, Bytes::copy_from_slice(&[n])));
+            assert!(push(&outbox, &[n]));
         }
         for n in 0..10u8 {
-            assert_eq!(inbox.next().await[..], [n]);
+            assert_eq!(inbox.next().await, message(&[n]));
         }
         assert_eq!(inbox.try_next(), None);
         assert!(!outbox.is_cut());
@@ -277,10 +289,10 @@ mod tests {
     async fn one_frame_too_many_cuts_the_reader() {
         let (outbox, mut inbox) = outbox(ConnectionId(1));
         for _ in 0..OUTBOUND_FRAMES {
-            assert!(push(&outbox, Bytes::from_static(b"x")));
+            assert!(push(&outbox, b"x"));
         }
         assert!(!outbox.is_cut());
-        assert!(!push(&outbox, Bytes::from_static(b"x")));
+        assert!(!push(&outbox, b"x"));
         assert_eq!(inbox.cut().wait().await, Cut::Lagging);
         // A later reason does not replace the first.
         outbox.cut(Cut::Revoked);
@@ -291,27 +303,27 @@ mod tests {
     #[tokio::test]
     async fn one_byte_too_many_cuts_the_reader_and_reading_makes_room() {
         let (outbox, mut inbox) = outbox(ConnectionId(1));
-        let half = Bytes::from(vec![0; OUTBOUND_BYTES / 2]);
+        let half = half();
         for _ in 0..20 {
-            assert!(push(&outbox, half.clone()) && push(&outbox, half.clone()));
+            assert!(outbox.push(&half) && outbox.push(&half));
             inbox.next().await;
             inbox.try_next().unwrap();
         }
-        assert!(push(&outbox, half.clone()) && push(&outbox, half));
-        assert!(!push(&outbox, Bytes::from_static(b"x")));
+        assert!(outbox.push(&half) && outbox.push(&half));
+        assert!(!push(&outbox, b"x"));
         assert_eq!(inbox.cut().wait().await, Cut::Lagging);
     }
 
     #[tokio::test]
     async fn what_was_taken_and_not_written_still_counts() {
         let (outbox, mut inbox) = outbox(ConnectionId(1));
-        let half = Bytes::from(vec![0; OUTBOUND_BYTES / 2]);
-        assert!(push(&outbox, half.clone()) && push(&outbox, half.clone()));
+        let half = half();
+        assert!(outbox.push(&half) && outbox.push(&half));
         // Both are out of the queue by now, one of them is still to be written.
         inbox.next().await;
         assert_eq!(outbox.waiting(), half.len());
-        assert!(push(&outbox, half.clone()));
-        assert!(!push(&outbox, half));
+        assert!(outbox.push(&half));
+        assert!(!outbox.push(&half));
         assert!(outbox.is_cut());
     }
 
@@ -325,14 +337,13 @@ mod tests {
                 while outbox.waiting() > OUTBOUND_BYTES / 128 {
                     std::thread::yield_now();
                 }
-                assert!(push(&outbox, Bytes::copy_from_slice(&n.to_be_bytes())));
+                assert!(push(&outbox, &n.to_be_bytes()));
             }
             outbox.cut(Cut::Dropped);
         });
         let mut cut = inbox.cut();
         for n in 0..FRAMES {
-            let frame = inbox.next().await;
-            assert_eq!(frame[..], n.to_be_bytes());
+            assert_eq!(inbox.next().await, message(&n.to_be_bytes()));
         }
         assert_eq!(cut.wait().await, Cut::Dropped);
         pusher.join().unwrap();
@@ -342,7 +353,7 @@ mod tests {
     fn a_push_to_a_connection_that_is_gone_is_refused_quietly() {
         let (outbox, inbox) = outbox(ConnectionId(1));
         drop(inbox);
-        assert!(!push(&outbox, Bytes::from_static(b"x")));
+        assert!(!push(&outbox, b"x"));
         assert!(outbox.is_cut());
     }
 }

@@ -21,9 +21,8 @@ use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 use super::guard::Guarded;
 use super::wide::Wide;
 
-/// Small frames are gathered up to so many bytes before they are written: as many as a TLS record
-/// holds. It takes memory only where that much is to be written at once.
-const WRITE_BUFFER: usize = 16 * 1024;
+/// Control frames that wait for a peer that takes nothing: the only ones that the library writes.
+const CONTROL_FRAMES: usize = 1024;
 
 /// What TLS may hold beside one part: its records' headers and tags, small frames.
 const TLS_ASIDE: usize = 64 * 1024;
@@ -62,8 +61,7 @@ pub async fn upgrade(tcp: TcpStream, acceptor: &TlsAcceptor) -> Result<Upgraded,
 }
 
 /// Makes a stream ready for messages of so many bytes, if they are large: read in larger pieces, and a
-/// part of one encrypted in one go. (tungstenite moves what is left of it up after each piece that
-/// was taken.)
+/// part of one encrypted in one go.
 pub fn make_room(stream: &mut Stream, message: usize) {
     if message < BULK_MESSAGE {
         return;
@@ -102,8 +100,8 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
 fn config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .max_write_buffer_size(WRITE_BUFFER + 2 * BULK_MESSAGE)
+        .write_buffer_size(0)
+        .max_write_buffer_size(CONTROL_FRAMES)
         .max_message_size(Some(BULK_MESSAGE))
         .max_frame_size(Some(BULK_MESSAGE))
 }

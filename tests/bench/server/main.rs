@@ -18,6 +18,7 @@
 mod bare;
 mod growth;
 mod line;
+mod live;
 mod load;
 mod plot;
 mod report;
@@ -54,8 +55,8 @@ const DEVICES: usize = 1_000;
 /// Small channels, and who is in each.
 const CHANNELS: (usize, usize) = (100, 10);
 
-const WORKS: [&str; 7] = [
-    "fanout", "channels", "trickle", "catchup", "idle", "appends", "start",
+const WORKS: [&str; 8] = [
+    "fanout", "channels", "trickle", "catchup", "idle", "appends", "start", "live",
 ];
 
 /// Connections that stand idle: the steps at which memory is told.
@@ -280,6 +281,10 @@ async fn run(options: &Options) -> Result<Vec<Row>> {
     }
     if options.wants("start") {
         tell(start(&mut place).await?);
+    }
+    if options.wants("live") {
+        drop(place);
+        tell(live::live(&options.program, options.rounds).await?);
     }
     Ok(rows)
 }

@@ -30,7 +30,7 @@ use super::{
 };
 
 /// Connections opened at once: below what one address may have in progress.
-const AT_ONCE: usize = 32;
+pub const AT_ONCE: usize = 32;
 /// Until a process has given back what opening took.
 const REST: Duration = Duration::from_secs(2);
 /// Who waits for the store at once.
@@ -95,8 +95,8 @@ async fn stand(mut line: Line) -> Result<()> {
     }
 }
 
-/// Bytes.
-fn resident(process: &str) -> Result<f64> {
+/// Bytes that a process holds.
+pub fn resident(process: &str) -> Result<f64> {
     let text = fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|rest| rest.split_whitespace().next());

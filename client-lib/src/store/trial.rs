@@ -12,7 +12,7 @@ use std::sync::{
 
 use rusqlite::Connection;
 
-use super::{STATEMENTS, Store, create_tables, search};
+use super::{Store, create_tables, make_ready};
 use crate::error::{Error, ErrorKind};
 
 /// The process dies at a transaction.
@@ -61,9 +61,8 @@ impl Store {
     /// A new store in memory, unsealed: nothing secret is in it.
     pub(crate) fn in_memory() -> Result<Self, Error> {
         let connection = Connection::open_in_memory()?;
-        search::register(&connection)?;
+        make_ready(&connection)?;
         create_tables(&connection)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
         Ok(Self {
             connection: Arc::new(Mutex::new(connection)),
             synced: Arc::new(AtomicBool::new(true)),

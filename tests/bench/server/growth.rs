@@ -59,24 +59,20 @@ pub async fn server(program: &Path, rounds: usize) -> Result<Vec<Curve>> {
 async fn members(place: &Place, rounds: usize) -> Result<Curve> {
     let channels = &place.world.channels[..MEMBERS.len()];
     let a_message = |took: &Took| took.cpu * 1e6 / took.messages as f64;
-    let mut lines = [("bare", Vec::new()), ("Plenary", Vec::new())];
-    for (number, channel) in (0..).zip(channels) {
-        // Alone: what shares a write with others costs less, and how much does is a matter of the load.
-        let mut fans = place.fans(channel, 1, number, false).await?;
-        let readers = channel.devices.len() - 1;
-        let each = (DELIVERIES / readers).clamp(400, 4_000) as u64;
-        let took = turns(&mut fans, rounds, [each / 10, each], async |fan, size| {
-            fan.one_by_one(size).await
-        })
-        .await?;
-        push(&mut lines, channel.devices.len(), &took, a_message);
-    }
     Ok(Curve {
         name: "members",
-        title: "A message to a channel, said alone: CPU of the server",
+        title: "A message to a channel: CPU of the server",
         across: "members",
         up: "microseconds",
-        lines: lines.into(),
+        lines: fan(
+            place,
+            channels,
+            0,
+            rounds,
+            |channel| channel.devices.len(),
+            a_message,
+        )
+        .await?,
     })
 }
 

@@ -165,21 +165,6 @@ impl Fan {
         self.ended(cpu, begun, before, messages).await
     }
 
-    /// The first sender says so many, each when all have heard the one before: none shares a write with
-    /// another.
-    pub async fn one_by_one(&mut self, messages: u64) -> Result<Took> {
-        let (cpu, begun) = (cpu_of(&self.process)?, Instant::now());
-        let before = self.count.heard.load(Ordering::Relaxed);
-        let sender = self.senders.first_mut().context("nobody speaks")?;
-        for said in 1..=messages {
-            let number = sender.number();
-            sender.sink.send(self.address.frame(number, number)).await?;
-            while !matches!(next(&mut sender.stream).await?, Said::Taken(_)) {}
-            self.count.until(before + said * self.readers).await?;
-        }
-        self.ended(cpu, begun, before, messages).await
-    }
-
     /// Says so many a second for so long.
     pub async fn trickle(&mut self, a_second: u64, seconds: u64) -> Result<Took> {
         lock(&self.times).reset();

@@ -9,7 +9,7 @@
 //! | `message` | sealed, acknowledged, opened, each stored and synced; entering; another's commit | `ENGINE_SIZES=10,100,300,1000` |
 //! | `search` | 100,000 stored messages | `PLENARY_CORPUS=FILE`: real texts, JSON lines with `text`; else made ones |
 //! | `start` | a client in many channels: time, resident memory | `START_DEVICES=300`, `START_CHANNELS=80`; `START_PROFILE=DIR` keeps the profile, which takes minutes to fill |
-//! | `add` | devices added to a closed channel in the owner's batches | `ADD_DEVICES=1000`; `ADD_READERS=20` of them read: all take a quarter of an hour |
+//! | `add` | devices added to a closed channel in the owner's batches | `ADD_DEVICES=1000`; `ADD_READERS=20` of them read |
 //!
 //! By the wall, and of the processor (all threads of the process, which does nothing else meanwhile).
 //! Profiles lie in the system's folder for temporary files.

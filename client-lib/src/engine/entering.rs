@@ -28,6 +28,15 @@ const TRY_AGAIN_MS: u64 = 2_000;
 /// After losing a race: soon, but not all at once.
 const RACE_MS: u64 = 300;
 
+/// A welcome to a channel that this device is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Welcome {
+    None,
+    /// Until the log is read to its end, or to where this device was taken out.
+    Waits,
+    Due,
+}
+
 impl Engine {
     /// Asks to be in a channel of the ledger. Durable; news comes as [`Event::Entered`].
     pub(crate) fn enter(&mut self, now: UnixMillis, id: ChannelId) -> Result<(), Error> {
@@ -497,24 +506,28 @@ impl Engine {
         self.load_gaps(id)
     }
 
-    /// This device was taken out and added again without having read either. What was said before
-    /// is read first, while it has the group to open it with; the welcome is asked for again then.
+    /// Perhaps this device was taken out and added again without having read either. What was said
+    /// before is read first, while it has the group to open it with; the welcome is asked for again then.
     fn reads_first(&mut self, id: ChannelId) -> bool {
         let Some(channel) = self.channels.get_mut(&id) else {
             return false;
         };
-        let can = channel.stuck.is_none() && channel.doubt.is_none();
-        channel.welcomed = can;
-        if can {
-            self.read_on(id);
+        let read = channel.welcome == Welcome::Due;
+        if read || channel.stuck.is_some() || channel.doubt.is_some() {
+            channel.welcome = Welcome::None;
+            return false;
         }
-        can
+        channel.welcome = Welcome::Waits;
+        self.read_on(id);
+        true
     }
 
     /// Nothing more can be read with the group that this device has: if a welcome waits, it is time.
     pub(super) fn welcome_is_due(&mut self, id: ChannelId) {
-        let channel = self.channels.get_mut(&id);
-        if channel.is_some_and(|channel| std::mem::take(&mut channel.welcomed)) {
+        if let Some(channel) = self.channels.get_mut(&id)
+            && channel.welcome == Welcome::Waits
+        {
+            channel.welcome = Welcome::Due;
             self.ask(Request::Welcomes, Waiting::Welcomes);
         }
     }

@@ -289,8 +289,8 @@ struct Channel {
     doubt: Option<healing::Doubt>,
     /// Before a return: a look at the log that is not at its end.
     trace: Option<tracing::Trace>,
-    /// A welcome waits until the log is read up to where this device was taken out.
-    welcomed: bool,
+    /// A welcome to a channel that this device is in.
+    welcome: entering::Welcome,
     /// Reading waits for a longer ledger: up to here.
     needs_ledger: Option<LedgerSeq>,
     /// Why what is queued waits.
@@ -331,7 +331,7 @@ impl Channel {
             stranger: false,
             doubt: None,
             trace: None,
-            welcomed: false,
+            welcome: entering::Welcome::None,
             needs_ledger: None,
             held: None,
             heads: Heads::default(),

@@ -122,6 +122,10 @@ impl Engine {
                 if last.is_none() {
                     self.check_acknowledged(id, head)?;
                 }
+                let end = self.channels.get(&id);
+                if end.is_some_and(|channel| channel.row.head.seq >= head.seq) {
+                    self.welcome_is_due(id);
+                }
                 self.advance(now, id)
             }
             Err(failure) if failure.code == Code::Trimmed => {

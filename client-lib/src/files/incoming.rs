@@ -26,8 +26,6 @@ use super::{
 /// disk, such as a message that is sent, waits for so many at most.
 pub(super) const SYNCED: u64 = 4 << 20;
 
-pub(super) const NO_ROOM: &str = "making room on the disk for the file";
-
 /// Names tried before giving up.
 pub(super) const MAX_NAMES: u32 = 999;
 
@@ -76,7 +74,7 @@ impl Incoming {
     }
 
     fn take_room(&self) -> Result<(), ItemError> {
-        take_room(&self.file, self.opener.layout().size()).map_err(io(NO_ROOM))
+        take_room(&self.file, self.opener.layout().size())
     }
 
     /// The chunk that is due; the number of chunks once all were there.
@@ -281,7 +279,7 @@ impl Incoming {
 
 /// Takes the room for a whole file, which does not grow by it: a disk that is too small says so at the
 /// beginning, and a sync has no blocks to find.
-pub(super) fn take_room(file: &File, size: u64) -> std_io::Result<()> {
+pub(super) fn take_room(file: &File, size: u64) -> Result<(), ItemError> {
     #[cfg(target_os = "linux")]
     if size > 0 {
         use rustix::{
@@ -291,7 +289,7 @@ pub(super) fn take_room(file: &File, size: u64) -> std_io::Result<()> {
         return match fallocate(file, FallocateFlags::KEEP_SIZE, 0, size) {
             // Not every file system can; the room is then taken as it is used.
             Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(io("making room on the disk for the file")(error.into())),
         };
     }
     #[cfg(not(target_os = "linux"))]

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::{
     ItemError, Manifest, Opener,
     error::{io, lock},
-    incoming::{NO_ROOM, SYNCED, private, remove, settle, sync_folder, take_room},
+    incoming::{SYNCED, private, remove, settle, sync_folder, take_room},
     remains::sealed_part_of,
 };
 
@@ -71,8 +71,7 @@ impl SealedIncoming {
             failed: None,
         };
         incoming.take_up()?;
-        let size = incoming.opener.layout().sealed_size();
-        take_room(&incoming.file, size).map_err(io(NO_ROOM))?;
+        take_room(&incoming.file, incoming.opener.layout().sealed_size())?;
         Ok(incoming)
     }
 

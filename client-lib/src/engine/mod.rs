@@ -51,6 +51,7 @@ mod tracing;
 mod upkeep;
 mod view;
 mod wait;
+mod welcoming;
 
 #[cfg(test)]
 mod tests;
@@ -290,7 +291,7 @@ struct Channel {
     /// Before a return: a look at the log that is not at its end.
     trace: Option<tracing::Trace>,
     /// A welcome to a channel that this device is in.
-    welcome: entering::Welcome,
+    welcome: welcoming::Welcome,
     /// Reading waits for a longer ledger: up to here.
     needs_ledger: Option<LedgerSeq>,
     /// Why what is queued waits.
@@ -331,7 +332,7 @@ impl Channel {
             stranger: false,
             doubt: None,
             trace: None,
-            welcome: entering::Welcome::None,
+            welcome: welcoming::Welcome::None,
             needs_ledger: None,
             held: None,
             heads: Heads::default(),

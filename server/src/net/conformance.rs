@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, accept_async_with_config};
 
-use super::connection::{Ended, ended_by, room};
+use super::connection::{Ended, ended_by, put};
 use super::guard::Guarded;
 
 /// Bytes of a message: what the tests send at most.
@@ -57,7 +57,6 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
     kind: Data,
     payload: Bytes,
 ) -> Result<(), Error> {
-    room(socket).await?;
-    socket.get_mut().put_message(kind, payload);
+    put(socket, kind, payload).await?;
     socket.flush().await
 }

@@ -309,7 +309,7 @@ impl Connection {
         } = self;
         let write = async {
             for frame in frames {
-                put(socket, frame).await?;
+                put(socket, Data::Binary, frame).await?;
             }
             loop {
                 room(socket).await?;
@@ -334,7 +334,7 @@ impl Connection {
         closing: Closing,
     ) -> Result<(), tungstenite::Error> {
         for frame in frames {
-            put(&mut self.socket, frame).await?;
+            put(&mut self.socket, Data::Binary, frame).await?;
         }
         let frame = CloseFrame {
             code: closing.code().into(),
@@ -417,7 +417,7 @@ impl Next {
 }
 
 /// Waits until more may be put behind what waits to be written. Cancel-safe.
-pub(super) async fn room<S: AsyncRead + AsyncWrite + Unpin>(
+async fn room<S: AsyncRead + AsyncWrite + Unpin>(
     socket: &mut WebSocketStream<Guarded<S>>,
 ) -> Result<(), tungstenite::Error> {
     match socket.get_ref().has_room() {
@@ -426,13 +426,14 @@ pub(super) async fn room<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Puts a binary message behind what waits to be written.
-async fn put<S: AsyncRead + AsyncWrite + Unpin>(
+/// Puts a message behind what waits to be written.
+pub(super) async fn put<S: AsyncRead + AsyncWrite + Unpin>(
     socket: &mut WebSocketStream<Guarded<S>>,
+    kind: Data,
     payload: Bytes,
 ) -> Result<(), tungstenite::Error> {
     room(socket).await?;
-    socket.get_mut().put_message(Data::Binary, payload);
+    socket.get_mut().put_message(kind, payload);
     Ok(())
 }
 

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -27,7 +26,6 @@ use super::beside::Beside;
 use super::framed::Burst;
 use super::gate::Slot;
 use super::guard::{Guarded, violation};
-use super::lanes::Lanes;
 use super::outbox::{Cut, CutWatch, Inbox};
 use super::session::{Closing, End, Next, Session, Step};
 use super::upgrade::{Stream, make_room, move_here};
@@ -95,15 +93,23 @@ pub struct Connection {
     pub slot: Option<Slot>,
     /// Begun by the session and not ended yet.
     pub beside: Beside,
-    /// Where it goes on if it turns out to carry items.
-    pub lanes: Option<Arc<Lanes>>,
 }
 
-/// Why a connection is no longer served here.
+/// What became of a connection.
+pub enum Entered {
+    /// It has ended.
+    Ended(Ended),
+    /// It carries chat, from here on by [`Connection::serve_here`].
+    Chats(Box<Connection>, Box<dyn Session>),
+}
+
+/// Why an exchange is left.
 enum Left {
     Ended(Ended),
-    /// It carries items: to a lane.
-    ForLane,
+    /// The session has just been settled.
+    Settled {
+        items: bool,
+    },
 }
 
 impl From<Ended> for Left {
@@ -113,34 +119,39 @@ impl From<Ended> for Left {
 }
 
 impl Connection {
-    /// Serves the connection to its end, close frame included.
-    pub async fn run(mut self, mut session: Box<dyn Session>) -> Ended {
-        let opened = self.open(&mut *session).await;
-        let left = match opened {
-            Ok(()) => self.serve(&mut *session).await,
-            Err(ended) => ended.into(),
+    /// Sees it through until the session is settled; what carries items is then served here to its
+    /// end, what carries chat is not.
+    pub async fn enter(mut self, mut session: Box<dyn Session>) -> Entered {
+        let left = match self.open(&mut *session).await {
+            Ok(()) => self.exchange(&mut *session).await,
+            Err(left) => left,
         };
-        match (left, self.lanes.take()) {
-            (Left::Ended(ended), _) => self.part(session, ended).await,
-            (Left::ForLane, Some(lanes)) => {
-                let carried = lanes.run(self.carry(session)).await;
-                carried.unwrap_or(Ended::Closed(Closing::Failed))
+        Entered::Ended(match left {
+            Left::Ended(ended) => self.part(session, ended).await,
+            Left::Settled { items: true } => self.serve(session).await,
+            Left::Settled { items: false } => return Entered::Chats(Box::new(self), session),
+        })
+    }
+
+    /// Goes on, on the runtime of the calling task, with what was begun on another.
+    pub async fn serve_here(mut self, session: Box<dyn Session>) -> Ended {
+        match move_here(self.socket.get_mut().inner_mut()) {
+            Ok(()) => self.serve(session).await,
+            Err(error) => {
+                debug!(%error, "cannot go on elsewhere");
+                self.part(session, Ended::Closed(Closing::Failed)).await
             }
-            (Left::ForLane, None) => self.part(session, Ended::Closed(Closing::Failed)).await,
         }
     }
 
-    /// On a lane, to the end.
-    async fn carry(mut self, mut session: Box<dyn Session>) -> Ended {
-        let moved = move_here(self.socket.get_mut().inner_mut());
-        if let Err(error) = moved {
-            debug!(%error, "cannot go on on a lane");
-            return self.part(session, Ended::Closed(Closing::Failed)).await;
-        }
-        match self.serve(&mut *session).await {
-            Left::Ended(ended) => self.part(session, ended).await,
-            Left::ForLane => self.part(session, Ended::Closed(Closing::Failed)).await,
-        }
+    /// To the end, close frame included.
+    async fn serve(mut self, mut session: Box<dyn Session>) -> Ended {
+        let ended = loop {
+            if let Left::Ended(ended) = self.exchange(&mut *session).await {
+                break ended;
+            }
+        };
+        self.part(session, ended).await
     }
 
     /// The end: last frames, close frame.
@@ -161,23 +172,23 @@ impl Connection {
     }
 
     /// The session's first frames.
-    async fn open(&mut self, session: &mut dyn Session) -> Result<(), Ended> {
+    async fn open(&mut self, session: &mut dyn Session) -> Result<(), Left> {
         let mut cut = self.inbox.cut();
         let first = self.attend(session.opened(), &mut cut).await?;
         self.take(first, &mut cut).await
     }
 
-    async fn serve(&mut self, session: &mut dyn Session) -> Left {
-        let left = match self.exchange(session).await {
+    /// Until it is settled, if it is not, else to the end. What has begun in the store ends there.
+    async fn exchange(&mut self, session: &mut dyn Session) -> Left {
+        let left = match self.take_turns(session).await {
             Ok(never) => match never {},
             Err(left) => left,
         };
-        // What has begun in the store ends there.
         self.beside.finish().await;
         left
     }
 
-    async fn exchange(&mut self, session: &mut dyn Session) -> Result<Infallible, Left> {
+    async fn take_turns(&mut self, session: &mut dyn Session) -> Result<Infallible, Left> {
         let mut cut = self.inbox.cut();
         let mut pinged = false;
         // Polled only when one of them moves: most turns are for a push or a message.
@@ -196,11 +207,7 @@ impl Connection {
                         if let Some(later) = turn.later {
                             self.beside.begin(later);
                         }
-                        let settles = turn.step.next;
                         self.take(turn.step, &mut cut).await?;
-                        if self.lanes.is_some() && settles.carries_items() {
-                            return Err(Left::ForLane);
-                        }
                     }
                 }
                 Event::Done(frames) => self.write(frames, None, &mut cut).await?,
@@ -278,19 +285,20 @@ impl Connection {
     }
 
     /// Does what the session wants.
-    async fn take(&mut self, step: Step, cut: &mut CutWatch) -> Result<(), Ended> {
+    async fn take(&mut self, step: Step, cut: &mut CutWatch) -> Result<(), Left> {
         self.write(step.frames, None, cut).await?;
         match step.next {
-            Next::Stay => {}
+            Next::Stay => Ok(()),
             Next::Settled { message } => {
                 let socket = self.socket.get_mut();
                 socket.set_message_limit(message);
                 make_room(socket.inner_mut(), message);
                 self.slot = None;
+                let items = message >= BULK_MESSAGE;
+                Err(Left::Settled { items })
             }
-            Next::Close(closing) => return Err(Ended::Closed(closing)),
+            Next::Close(closing) => Err(Ended::Closed(closing).into()),
         }
-        Ok(())
     }
 
     /// Writes these frames, this push and those that wait, then flushes once.
@@ -407,13 +415,6 @@ fn due(at: Instant) -> BoxFuture<'static, Seldom> {
         sleep_until(at).await;
         Seldom::Due
     })
-}
-
-impl Next {
-    /// A bulk connection has begun.
-    fn carries_items(self) -> bool {
-        matches!(self, Self::Settled { message } if message >= BULK_MESSAGE)
-    }
 }
 
 /// Waits until more may be put behind what waits to be written. Cancel-safe.

@@ -1,20 +1,20 @@
-//! Threads of their own for connections that carry items, so that chat does not wait for them.
+//! Threads of their own for what chat is not to wait for: handshakes, and connections that carry items.
 //!
-//! A bulk connection moves to a lane once it is settled and stays there: its TLS, its frames and the
-//! work on its chunks. The threads of a lane yield to all others of the server (see [`NICE`]); a
-//! machine with nothing else to do gives them all it has. One thread runs what a lane's connections
-//! do, so the allocator keeps one arena for the chunks of a connection: spread over the server's
-//! workers, each would keep a window of its own.
+//! Every connection begins on a lane, with its TLS, its upgrade and its authentication: a crowd at the
+//! door costs those who are in little. Chat leaves the lane once it is settled. A bulk connection stays
+//! to its end: its TLS, its frames and the work on its chunks. The threads of a lane yield to all others
+//! of the server (see [`NICE`]); a machine with nothing else to do gives them all it has. One thread
+//! runs what a lane's connections do, so the allocator keeps one arena for the chunks of a connection:
+//! spread over the server's workers, each would keep a window of its own.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 
 #[cfg(target_os = "linux")]
 use rustix::process::{getpriority_process, setpriority_process};
 use tokio::runtime::{Builder, Runtime};
-use tracing::{Instrument, Span, debug};
+use tracing::{Instrument, Span, debug, warn};
 
 /// What is added to the nice value (`sched(7)`) of a lane's threads: where both want the processor,
 /// they get a tenth of what a chat thread gets, and are set aside as soon as one wakes.
@@ -33,24 +33,28 @@ struct Lane {
 }
 
 impl Lanes {
-    /// Starts their threads.
-    ///
-    /// # Errors
-    /// When the system gives none.
-    pub fn start() -> io::Result<Arc<Self>> {
+    /// Starts their threads. Where the system gives none there are none, and chat may wait.
+    pub fn start() -> Self {
         let count = available_parallelism().map_or(1, usize::from);
-        let lanes = (0..count).map(|_| Lane::start());
-        Ok(Arc::new(Self(lanes.collect::<io::Result<_>>()?)))
+        let lanes: io::Result<_> = (0..count).map(|_| Lane::start()).collect();
+        Self(lanes.unwrap_or_else(|error| {
+            warn!(%error, "no threads for handshakes and items: chat may wait for them");
+            Vec::new()
+        }))
     }
 
-    /// Runs this on the lane with the fewest connections. `None`: it did not come to its end.
+    /// Runs this on the lane with the fewest connections, or here if there are none. `None`: it did
+    /// not come to its end.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
         let connections = |lane: &&Lane| lane.connections.load(Ordering::Relaxed);
-        let lane = self.0.iter().min_by_key(connections)?;
-        let runtime = lane.runtime.as_ref()?;
+        let lane = self.0.iter().min_by_key(connections);
+        let Some((lane, runtime)) = lane.and_then(|lane| Some((lane, lane.runtime.as_ref()?)))
+        else {
+            return Some(work.await);
+        };
         let _place = Place::take(&lane.connections);
         runtime.spawn(work.instrument(Span::current())).await.ok()
     }
@@ -60,7 +64,7 @@ impl Lane {
     fn start() -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
-            .thread_name("plenary-bulk")
+            .thread_name("plenary-lane")
             .on_thread_start(yielding())
             .enable_all()
             .build()?;
@@ -103,7 +107,7 @@ fn yielding() -> impl Fn() {
     let nice = getpriority_process(None).map(|nice| nice.saturating_add(NICE));
     move || {
         if let Err(error) = nice.and_then(|nice| setpriority_process(None, nice)) {
-            debug!(%error, "a thread of items keeps the priority of all others");
+            debug!(%error, "a lane keeps the priority of all other threads");
         }
     }
 }
@@ -115,13 +119,14 @@ fn yielding() -> impl Fn() {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::thread;
 
     use super::*;
 
     #[tokio::test]
     async fn each_connection_stays_on_one_lane_and_the_lanes_share_them() {
-        let lanes = Lanes::start().unwrap();
+        let lanes = Arc::new(Lanes::start());
         let count = lanes.0.len();
         let began = Arc::new(tokio::sync::Barrier::new(count));
         let runs: Vec<_> = (0..count)
@@ -165,7 +170,7 @@ mod tests {
     async fn their_threads_yield_and_ours_do_not() {
         let nice = || getpriority_process(None).unwrap();
         let ours = nice();
-        let lanes = Lanes::start().unwrap();
+        let lanes = Lanes::start();
         let theirs = lanes.run(async move {
             let blocking = tokio::task::spawn_blocking(nice);
             (nice(), blocking.await.unwrap())

@@ -15,12 +15,12 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{Instrument, debug, info, info_span, warn};
 
 use super::beside::Beside;
-use super::connection::{Connection, Pace};
+use super::connection::{Connection, Ended, Entered, Pace};
 use super::gate::{Gate, Slot, Verdict};
 use super::lanes::Lanes;
 use super::outbox::{ConnectionId, outbox};
-use super::session::{Link, Note, Service};
-use super::upgrade::upgrade;
+use super::session::{Closing, Link, Note, Service};
+use super::upgrade::{Upgraded, upgrade};
 
 /// After a failed accept (out of file descriptors, mostly).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -79,7 +79,7 @@ pub async fn serve(
         settings,
         stop: stop.clone(),
         ids: AtomicU64::new(1),
-        lanes: lanes(),
+        lanes: Lanes::start(),
     });
     loop {
         let accepted = select! {
@@ -95,8 +95,8 @@ pub async fn serve(
             shared: shared.clone(),
             peer,
             settle_by: Instant::now() + settings.handshake,
-            place,
-            alive: alive.clone(),
+            _place: place,
+            _alive: alive.clone(),
         };
         match gate.judge(peer.ip(), slot) {
             Verdict::Pass(slot) => {
@@ -154,14 +154,7 @@ struct Shared {
     settings: Settings,
     stop: watch::Receiver<bool>,
     ids: AtomicU64,
-    lanes: Option<Arc<Lanes>>,
-}
-
-/// Without them items go where chat goes.
-fn lanes() -> Option<Arc<Lanes>> {
-    Lanes::start()
-        .inspect_err(|error| warn!(%error, "no threads for items: chat may wait for them"))
-        .ok()
+    lanes: Lanes,
 }
 
 /// An accepted TCP connection with everything it needs.
@@ -169,69 +162,93 @@ struct Arrival {
     shared: Arc<Shared>,
     peer: SocketAddr,
     settle_by: Instant,
-    place: OwnedSemaphorePermit,
-    alive: mpsc::Sender<()>,
+    /// Held until it has ended.
+    _place: OwnedSemaphorePermit,
+    _alive: mpsc::Sender<()>,
 }
 
 impl Arrival {
-    /// Handshakes, then a task of its own: the handshake's memory is given back.
+    /// Sees it in on a lane; what carries chat then goes on here, in a task of its own: the
+    /// handshake's memory is given back.
     async fn enter(self, stream: TcpStream, slot: Slot) {
         let id = ConnectionId(self.shared.ids.fetch_add(1, Ordering::Relaxed));
         let address: IpAddr = self.peer.ip();
         let span = info_span!("connection", id = id.0, %address);
-        let upgraded = {
-            let mut stop = self.shared.stop.clone();
-            let work = Box::pin(upgrade(stream, &self.shared.acceptor));
-            let work = timeout_at(self.settle_by, work).instrument(span.clone());
-            select! {
-                _ = stop.wait_for(|stop| *stop) => return,
-                upgraded = work => upgraded,
+        let work = Box::pin(self.handshakes(stream, slot, id));
+        let work = self.shared.lanes.run(work).instrument(span.clone());
+        match work.await {
+            Some(None) => {}
+            Some(Some(Entered::Ended(ended))) => span.in_scope(|| self.ended(ended)),
+            None => span.in_scope(|| self.ended(Ended::Closed(Closing::Failed))),
+            Some(Some(Entered::Chats(connection, session))) => {
+                let task = async move {
+                    let ended = connection.serve_here(session).await;
+                    self.ended(ended);
+                };
+                tokio::spawn(task.instrument(span));
             }
+        }
+    }
+
+    /// Everything until it chats or has ended. `None`: no session was ever opened.
+    fn handshakes(
+        &self,
+        stream: TcpStream,
+        slot: Slot,
+        id: ConnectionId,
+    ) -> impl Future<Output = Option<Entered>> + Send + use<> {
+        let (shared, peer, settle_by) = (self.shared.clone(), self.peer, self.settle_by);
+        async move {
+            let (socket, exporter) = shared.upgrade(stream, settle_by).await?;
+            let (outbox, inbox) = outbox(id);
+            let link = Link {
+                peer,
+                exporter,
+                outbox,
+            };
+            let connection = Connection {
+                socket,
+                inbox,
+                pace: Pace {
+                    settle_by,
+                    ping_after: shared.settings.ping_after,
+                    gone_after: shared.settings.gone_after,
+                },
+                stop: shared.stop.clone(),
+                slot: Some(slot),
+                beside: Beside::default(),
+            };
+            let session = shared.service.open(link);
+            Some(connection.enter(session).await)
+        }
+    }
+
+    fn ended(&self, ended: Ended) {
+        debug!(?ended, "ended");
+        self.shared.service.note(Note::Ended(ended.word()));
+    }
+}
+
+impl Shared {
+    /// TLS and the upgrade, or `None` and why is told.
+    async fn upgrade(&self, stream: TcpStream, settle_by: Instant) -> Option<Upgraded> {
+        let mut stop = self.stop.clone();
+        let work = timeout_at(settle_by, Box::pin(upgrade(stream, &self.acceptor)));
+        let upgraded = select! {
+            _ = stop.wait_for(|stop| *stop) => return None,
+            upgraded = work => upgraded,
         };
-        let (socket, exporter) = match upgraded {
-            Ok(Ok(upgraded)) => upgraded,
+        match upgraded {
+            Ok(Ok(upgraded)) => return Some(upgraded),
             Ok(Err(error)) => {
-                self.shared.service.note(Note::Refused("handshake"));
-                return span.in_scope(|| debug!(%error, "refused"));
+                self.service.note(Note::Refused("handshake"));
+                debug!(%error, "refused");
             }
             Err(_) => {
-                self.shared.service.note(Note::Refused("slow"));
-                return span.in_scope(|| debug!("too slow to upgrade"));
+                self.service.note(Note::Refused("slow"));
+                debug!("too slow to upgrade");
             }
-        };
-        let Self {
-            shared,
-            peer,
-            settle_by,
-            place,
-            alive,
-        } = self;
-        let (outbox, inbox) = outbox(id);
-        let link = Link {
-            peer,
-            exporter,
-            outbox,
-        };
-        let connection = Connection {
-            socket,
-            inbox,
-            pace: Pace {
-                settle_by,
-                ping_after: shared.settings.ping_after,
-                gone_after: shared.settings.gone_after,
-            },
-            stop: shared.stop.clone(),
-            slot: Some(slot),
-            beside: Beside::default(),
-            lanes: shared.lanes.clone(),
-        };
-        let task = async move {
-            let session = shared.service.open(link);
-            let ended = connection.run(session).await;
-            debug!(?ended, "ended");
-            shared.service.note(Note::Ended(ended.word()));
-            drop((place, alive));
-        };
-        tokio::spawn(task.instrument(span));
+        }
+        None
     }
 }

@@ -9,7 +9,7 @@ use plenary_client::simulation::{Large, Seat};
 use super::{
     BYTES, Place, large,
     line::Address,
-    load::Took,
+    load::{Fan, Took},
     report::median,
     rest, small, turns,
     world::{Channel, Plan},
@@ -35,7 +35,7 @@ const SIZES: [usize; 5] = [256, 1_024, 4_096, 8_192, 16_384];
 /// Who is in the channel where messages of these sizes are said.
 const SIZED: usize = 50;
 const STORED: [u64; 4] = [10_000, 100_000, 300_000, 1_000_000];
-/// Who speaks; each has one message under way.
+/// Who speaks where sizes differ; each has one message under way.
 const SENDERS: usize = 4;
 /// Deliveries of one measurement, about.
 const DELIVERIES: usize = 400_000;
@@ -58,19 +58,21 @@ pub async fn server(program: &Path, rounds: usize) -> Result<Vec<Curve>> {
 
 async fn members(place: &Place, rounds: usize) -> Result<Curve> {
     let channels = &place.world.channels[..MEMBERS.len()];
+    let readers = |channel: &Channel| channel.devices.len() - 1;
     let a_message = |took: &Took| took.cpu * 1e6 / took.messages as f64;
     Ok(Curve {
         name: "members",
-        title: "A message to a channel: CPU of the server",
-        across: "members",
+        title: "A message said alone, the next once it was heard: CPU of the server",
+        across: "others who hear it",
         up: "microseconds",
         lines: fan(
             place,
             channels,
-            0,
+            (0, 1),
             rounds,
-            |channel| channel.devices.len(),
+            readers,
             a_message,
+            Fan::one_by_one,
         )
         .await?,
     })
@@ -87,35 +89,34 @@ async fn sizes(place: &Place, rounds: usize) -> Result<Curve> {
         lines: fan(
             place,
             channels,
-            50,
+            (50, SENDERS),
             rounds,
             |channel| channel.bytes,
             a_delivery,
+            async |fan, size| fan.blast(size, 1).await,
         )
         .await?,
     })
 }
 
-/// Each channel blasted on both servers; `number`: the first of the bare one's.
+/// Each channel blasted on both servers; the first of the bare one's numbers, and how many speak.
 async fn fan(
     place: &Place,
     channels: &[Channel],
-    number: u32,
+    (number, senders): (u32, usize),
     rounds: usize,
     across: impl Fn(&Channel) -> usize,
     figure: impl Fn(&Took) -> f64,
+    speak: impl AsyncFn(&mut Fan, u64) -> Result<Took>,
 ) -> Result<Vec<Line>> {
     let mut lines = [("bare", Vec::new()), ("Plenary", Vec::new())];
     for (number, channel) in (number..).zip(channels) {
-        let mut fans = place.fans(channel, SENDERS, number, false).await?;
-        let readers = channel.devices.len() - SENDERS;
+        let mut fans = place.fans(channel, senders, number, false).await?;
+        let readers = channel.devices.len() - senders;
         // Large messages by fewer: as many bytes as of a thousand each would be too many.
         let deliveries = DELIVERIES / (1 + channel.bytes / 4_096);
-        let each = (deliveries / readers / SENDERS).clamp(100, 4_000) as u64;
-        let took = turns(&mut fans, rounds, [each / 10, each], async |fan, size| {
-            fan.blast(size, 1).await
-        })
-        .await?;
+        let each = (deliveries / readers / senders).clamp(100, 4_000) as u64;
+        let took = turns(&mut fans, rounds, [each / 10, each], &speak).await?;
         push(&mut lines, across(channel), &took, &figure);
     }
     Ok(lines.into())
@@ -143,12 +144,7 @@ async fn channels(place: &Place, rounds: usize) -> Result<Curve> {
     })
 }
 
-fn push(
-    lines: &mut [Line; 2],
-    across: usize,
-    took: &[Vec<Took>; 2],
-    figure: impl Fn(&Took) -> f64,
-) {
+fn push(lines: &mut [Line; 2], across: usize, took: &[Vec<Took>], figure: impl Fn(&Took) -> f64) {
     for ((_, points), took) in lines.iter_mut().zip(took) {
         let figures: Vec<_> = took.iter().map(&figure).collect();
         points.push((across as f64, median(&figures)));

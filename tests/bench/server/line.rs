@@ -1,5 +1,5 @@
-//! One connection of the generator, to our server or to the bare one: the same TLS, the same socket,
-//! the same loop. Only what is said differs.
+//! One connection of the generator, to our server, to the bare one or to another's: the same TLS, the
+//! same loop. Only what is said differs.
 
 use std::{
     net::SocketAddr,
@@ -9,10 +9,10 @@ use std::{
     },
 };
 
-use anyhow::{Context, Result, bail};
-use bytes::Bytes;
+use anyhow::{Context, Result, bail, ensure};
+use bytes::{Bytes, BytesMut};
 use futures_util::{
-    SinkExt, StreamExt,
+    SinkExt, Stream, StreamExt,
     stream::{SplitSink, SplitStream},
 };
 use plenary_certs::{
@@ -27,16 +27,20 @@ use plenary_proto::{
     request::{Append, Auth, ClientFrame, Knock, Purpose, Request},
 };
 use rustls::{ClientConfig, pki_types::ServerName};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, BufWriter, ReadHalf, WriteHalf, split},
+    net::TcpStream,
+};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
-    tungstenite::{Message, client::IntoClientRequest, protocol::WebSocketConfig},
+    tungstenite::{self, Message, client::IntoClientRequest, protocol::WebSocketConfig},
 };
 
-use super::{bare, world::Device};
+use super::{bare, peers::Kind, world::Device};
 
-type Socket = WebSocketStream<TlsStream<TcpStream>>;
+type Tls = TlsStream<TcpStream>;
+type Socket = WebSocketStream<Tls>;
 
 /// Bytes that one read of the generator takes: its own cost is kept low, whichever server.
 const READ: usize = 16 * 1024;
@@ -57,19 +61,28 @@ pub enum Who<'a> {
     Founder(InvitationId, Digest),
     /// Anybody: the bare server asks for nothing.
     Anybody,
+    /// Anybody, at another's.
+    Client(Kind),
 }
 
 /// A connection that may speak.
 pub struct Line {
-    pub sink: SplitSink<Socket, Message>,
+    pub sink: Out,
     pub stream: Heard,
 }
 
+/// What goes out on a connection.
+pub enum Out {
+    Web(SplitSink<Socket, Message>),
+    Plain(Box<BufWriter<WriteHalf<Tls>>>),
+}
+
 /// What comes in on a connection.
-pub struct Heard {
-    stream: SplitStream<Socket>,
-    bare: bool,
-    assembler: Assembler,
+pub enum Heard {
+    Ours(SplitStream<Socket>, Assembler),
+    Bare(SplitStream<Socket>),
+    /// With what came of the next thing said.
+    Client(Kind, Box<ReadHalf<Tls>>, BytesMut),
 }
 
 /// One thing heard.
@@ -95,6 +108,12 @@ pub enum Address {
     },
     /// A number, and so many bytes.
     Bare { channel: u32, bytes: usize },
+    /// The same at another's.
+    Client {
+        kind: Kind,
+        channel: u32,
+        bytes: usize,
+    },
 }
 
 impl Target {
@@ -103,33 +122,59 @@ impl Target {
         Ok(Self { address, tls })
     }
 
-    /// Connects, upgrades and, with ours, authenticates.
+    /// One whose certificate `tls` trusts.
+    pub fn of(address: SocketAddr, tls: Arc<ClientConfig>) -> Self {
+        Self { address, tls }
+    }
+
+    /// Connects and does whatever comes before something may be said.
     pub async fn open(&self, who: Who<'_>) -> Result<Line> {
-        let tcp = TcpStream::connect(self.address).await?;
+        let mut tcp = TcpStream::connect(self.address).await?;
         tcp.set_nodelay(true)?;
+        if let Who::Client(kind) = who {
+            kind.greeted(&mut tcp).await?;
+        }
         let name = ServerName::try_from("127.0.0.1")?;
         let tls = TlsConnector::from(self.tls.clone())
             .connect(name, tcp)
             .await?;
-        let binding = exporter(tls.get_ref().1)?;
-        let mut request = "wss://127.0.0.1/".into_client_request()?;
-        let name = limits::SUBPROTOCOL.parse()?;
-        request.headers_mut().insert("sec-websocket-protocol", name);
-        let config = WebSocketConfig::default().read_buffer_size(READ);
-        let (mut socket, _) = client_async_with_config(request, tls, Some(config)).await?;
-        if !matches!(who, Who::Anybody) {
-            authenticate(&mut socket, &binding, who).await?;
+        match who {
+            Who::Client(kind) => client(tls, kind).await,
+            who => web(tls, who).await,
         }
-        let (sink, stream) = socket.split();
-        Ok(Line {
-            sink,
-            stream: Heard {
-                stream,
-                bare: matches!(who, Who::Anybody),
-                assembler: Assembler::default(),
-            },
-        })
     }
+}
+
+async fn web(tls: Tls, who: Who<'_>) -> Result<Line> {
+    let binding = exporter(tls.get_ref().1)?;
+    let mut request = "wss://127.0.0.1/".into_client_request()?;
+    let name = limits::SUBPROTOCOL.parse()?;
+    request.headers_mut().insert("sec-websocket-protocol", name);
+    let config = WebSocketConfig::default().read_buffer_size(READ);
+    let (mut socket, _) = client_async_with_config(request, tls, Some(config)).await?;
+    let bare = matches!(who, Who::Anybody);
+    if !bare {
+        authenticate(&mut socket, &binding, who).await?;
+    }
+    let (sink, stream) = socket.split();
+    Ok(Line {
+        sink: Out::Web(sink),
+        stream: match bare {
+            true => Heard::Bare(stream),
+            false => Heard::Ours(stream, Assembler::default()),
+        },
+    })
+}
+
+async fn client(tls: Tls, kind: Kind) -> Result<Line> {
+    let (read, write) = split(tls);
+    let mut line = Line {
+        sink: Out::Plain(Box::new(BufWriter::new(write))),
+        stream: Heard::Client(kind, Box::new(read), BytesMut::with_capacity(READ)),
+    };
+    line.sink.send(kind.connect()).await?;
+    line.stream.taken().await?;
+    Ok(line)
 }
 
 async fn authenticate(socket: &mut Socket, binding: &[u8; 32], who: Who<'_>) -> Result<()> {
@@ -162,7 +207,7 @@ async fn authenticate(socket: &mut Socket, binding: &[u8; 32], who: Who<'_>) -> 
             };
             (transcript, ClientFrame::Knock(knock))
         }
-        Who::Anybody => return Ok(()),
+        Who::Anybody | Who::Client(_) => return Ok(()),
     };
     socket.send(Message::Binary(encode_client(frame))).await?;
     check_ok(&transcript, &hello, binary(socket).await?)
@@ -175,9 +220,11 @@ fn check_ok(transcript: &Transcript, hello: &Hello, frame: Bytes) -> Result<()> 
     }
 }
 
-async fn binary(socket: &mut Socket) -> Result<Bytes> {
+async fn binary(
+    stream: &mut (impl Stream<Item = Result<Message, tungstenite::Error>> + Unpin),
+) -> Result<Bytes> {
     loop {
-        match socket.next().await.context("the server hung up")?? {
+        match stream.next().await.context("the server hung up")?? {
             Message::Binary(bytes) => return Ok(bytes),
             Message::Close(frame) => bail!("the server closed: {frame:?}"),
             _ => {}
@@ -209,11 +256,12 @@ impl Line {
         let number = self.number();
         let frame = encode_client(ClientFrame::Request(RequestId(number), request));
         match parts(&frame, limits::CHAT_MESSAGE) {
-            None => self.sink.feed(Message::Binary(frame)).await?,
+            None => self.sink.feed(frame).await?,
             Some(parts) => {
                 for part in parts {
-                    let frame = encode_client(ClientFrame::Part(part));
-                    self.sink.feed(Message::Binary(frame)).await?;
+                    self.sink
+                        .feed(encode_client(ClientFrame::Part(part)))
+                        .await?;
                 }
             }
         }
@@ -238,59 +286,98 @@ impl Line {
                 }
             }
             Address::Bare { channel, .. } => {
-                let frame = Message::Binary(bare::join(*channel));
-                self.sink.send(frame).await?;
-                match self.stream.next().await? {
-                    Said::Taken(0) => Ok(()),
-                    _ => bail!("the bare server did not let in"),
-                }
+                self.sink.send(bare::join(*channel)).await?;
+                self.stream.taken().await
+            }
+            Address::Client { kind, channel, .. } => {
+                self.sink.send(kind.join(*channel)).await?;
+                self.stream.taken().await
             }
         }
+    }
+}
+
+impl Out {
+    pub async fn feed(&mut self, frame: Bytes) -> Result<()> {
+        match self {
+            Self::Web(sink) => sink.feed(Message::Binary(frame)).await?,
+            Self::Plain(sink) => sink.write_all(&frame).await?,
+        }
+        Ok(())
+    }
+
+    pub async fn flush(&mut self) -> Result<()> {
+        match self {
+            Self::Web(sink) => sink.flush().await?,
+            Self::Plain(sink) => sink.flush().await?,
+        }
+        Ok(())
+    }
+
+    pub async fn send(&mut self, frame: Bytes) -> Result<()> {
+        self.feed(frame).await?;
+        self.flush().await
     }
 }
 
 impl Heard {
-    /// The next frame as it came: nothing of it is looked at.
-    pub async fn raw(&mut self) -> Result<Bytes> {
-        loop {
-            match self.stream.next().await.context("the server hung up")?? {
-                Message::Binary(bytes) => return Ok(bytes),
-                Message::Close(frame) => bail!("the server closed: {frame:?}"),
-                _ => {}
-            }
+    /// Waits until something comes, and looks at no more of it than must be.
+    pub async fn any(&mut self) -> Result<()> {
+        match self {
+            Self::Ours(stream, _) | Self::Bare(stream) => drop(binary(stream).await?),
+            Self::Client(..) => drop(self.next().await?),
+        }
+        Ok(())
+    }
+
+    /// The next thing said.
+    pub async fn next(&mut self) -> Result<Said> {
+        match self {
+            Self::Ours(stream, assembler) => ours(binary(stream).await?, assembler),
+            Self::Bare(stream) => bare::heard(&binary(stream).await?),
+            Self::Client(kind, stream, came) => loop {
+                if let Some(said) = kind.heard(came)? {
+                    return Ok(said);
+                }
+                let read = stream.read_buf(came).await?;
+                ensure!(read > 0, "the server hung up");
+            },
         }
     }
 
-    /// The next frame, understood.
-    pub async fn next(&mut self) -> Result<Said> {
-        let bytes = self.raw().await?;
-        if self.bare {
-            return bare::heard(&bytes);
+    /// Nothing but an acknowledgement comes next.
+    async fn taken(&mut self) -> Result<()> {
+        match self.next().await? {
+            Said::Taken(_) => Ok(()),
+            _ => bail!("it was not acknowledged"),
         }
-        let frame = match decode_server(bytes)? {
-            ServerFrame::Part(part) => match self.assembler.push(&part)? {
-                Some(whole) => decode_server(whole)?,
-                None => return Ok(Said::Other),
-            },
-            frame => frame,
-        };
-        Ok(match frame {
-            ServerFrame::Push(Push::Moved { record, .. }) => Said::Delivered(record.bytes),
-            ServerFrame::Reply(id, reply) => match reply? {
-                Reply::Appended {
-                    repeated: false, ..
-                } => Said::Taken(id.0),
-                reply => Said::Answer(id.0, Box::new(reply)),
-            },
-            _ => Said::Other,
-        })
     }
+}
+
+fn ours(frame: Bytes, assembler: &mut Assembler) -> Result<Said> {
+    let frame = match decode_server(frame)? {
+        ServerFrame::Part(part) => match assembler.push(&part)? {
+            Some(whole) => decode_server(whole)?,
+            None => return Ok(Said::Other),
+        },
+        frame => frame,
+    };
+    Ok(match frame {
+        ServerFrame::Push(Push::Moved { record, .. }) => Said::Delivered(record.bytes),
+        ServerFrame::Reply(id, reply) => match reply? {
+            Reply::Appended {
+                repeated: false, ..
+            } => Said::Taken(id.0),
+            reply => Said::Answer(id.0, Box::new(reply)),
+        },
+        _ => Said::Other,
+    })
 }
 
 impl Address {
     /// The frame that says a message here; its last eight bytes are `stamp`.
-    pub fn frame(&self, number: u64, stamp: u64) -> Message {
-        Message::Binary(match self {
+    pub fn frame(&self, number: u64, stamp: u64) -> Bytes {
+        match self {
             Self::Ours {
                 channel,
                 epoch,
@@ -316,7 +403,12 @@ impl Address {
                 ))
             }
             Self::Bare { channel, bytes } => bare::say(*channel, number, *bytes, stamp),
-        })
+            Self::Client {
+                kind,
+                channel,
+                bytes,
+            } => kind.say(*channel, number, *bytes, stamp),
+        }
     }
 }
 

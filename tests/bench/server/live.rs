@@ -11,7 +11,7 @@ use super::{
     load::Fan,
     report::{Goal, Row},
     rest::{AT_ONCE, resident},
-    row, turns,
+    rows, turns,
 };
 use plenary_proto::request::Purpose;
 
@@ -61,22 +61,22 @@ pub async fn live(program: &Path, rounds: usize) -> Result<Vec<Row>> {
     for (of, before) in &memory {
         held.push((resident(of)? - before) / 1024.0 / SESSIONS as f64);
     }
-    Ok(vec![
-        row(
-            "1 to 5,000 sessions: CPU a million deliveries",
-            "s",
-            &took,
-            Goal::None,
-            |one| one.cpu * 1e6 / one.deliveries as f64,
-        ),
-        Row {
-            work: "the same: memory a session, then",
-            unit: "KiB",
-            bare: vec![held[0]],
-            ours: vec![held[1]],
-            goal: Goal::None,
-        },
-    ])
+    let mut rows = rows(
+        &place,
+        "1 to 5,000 sessions: CPU a million deliveries",
+        "s",
+        &took,
+        Goal::None,
+        |one| one.cpu * 1e6 / one.deliveries as f64,
+    );
+    rows.push(Row {
+        work: "the same: memory a session, then".to_owned(),
+        unit: "KiB",
+        bare: vec![held[0]],
+        ours: vec![held[1]],
+        goal: Goal::None,
+    });
+    Ok(rows)
 }
 
 async fn lines<'a>(

@@ -9,7 +9,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use futures_util::SinkExt;
 use hdrhistogram::Histogram;
 use plenary_tests::harness::{PATIENCE, cpu_of};
 use tokio::{
@@ -121,7 +120,7 @@ impl Fan {
                         }
                     } else {
                         // Only messages come: they are counted, at the least cost.
-                        line.stream.raw().await?;
+                        line.stream.any().await?;
                         count.add(number);
                     }
                 }
@@ -141,10 +140,21 @@ impl Fan {
 
     /// Each sender says so many, `window` of them under way: neither acknowledged nor heard.
     pub async fn blast(&mut self, each: u64, window: u64) -> Result<Took> {
+        // A server that queues without bounds would otherwise be measured by its queues.
+        let unheard = 2 * window * self.senders.len() as u64;
+        self.speak(each, window, unheard).await
+    }
+
+    /// Each sender says so many, the next when all heard all that were said.
+    pub async fn one_by_one(&mut self, each: u64) -> Result<Took> {
+        self.speak(each, 1, 0).await
+    }
+
+    /// `unheard`: messages that are not heard yet when one more is said.
+    async fn speak(&mut self, each: u64, window: u64, unheard: u64) -> Result<Took> {
         let (cpu, begun) = (cpu_of(&self.process)?, Instant::now());
         let before = self.count.heard.load(Ordering::Relaxed);
         let said = Arc::new(AtomicU64::new(0));
-        let under_way = window * self.senders.len() as u64;
         let mut talks = Vec::new();
         for line in std::mem::take(&mut self.senders) {
             let talk = Talk {
@@ -154,7 +164,7 @@ impl Fan {
                 count: self.count.clone(),
                 before,
                 readers: self.readers,
-                under_way,
+                unheard,
             };
             talks.push(tokio::spawn(talk.run(each, window)));
         }
@@ -211,16 +221,15 @@ struct Talk {
     count: Arc<Count>,
     before: u64,
     readers: u64,
-    under_way: u64,
+    unheard: u64,
 }
 
 impl Talk {
     async fn run(mut self, each: u64, window: u64) -> Result<Line> {
         let (mut said, mut taken) = (0, 0);
         while taken < each {
-            // A server that queues without bounds would otherwise be measured by its queues.
             let all = self.said.load(Ordering::Relaxed);
-            if let Some(heard) = all.checked_sub(2 * self.under_way) {
+            if let Some(heard) = all.checked_sub(self.unheard) {
                 self.count.until(self.before + heard * self.readers).await?;
             }
             let more = (window + taken - said).min(each - said);
@@ -266,7 +275,7 @@ impl Many {
                 let heard = heard.clone();
                 tasks.push(tokio::spawn(async move {
                     loop {
-                        line.stream.raw().await?;
+                        line.stream.any().await?;
                         heard.add(64);
                     }
                 }));

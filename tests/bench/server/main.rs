@@ -10,9 +10,10 @@
 //!
 //! Ours is the release server with a founded network, real authentication keys and real groups of the
 //! hybrid suite ([`world`]); beside it stands tokio-tungstenite over rustls without a store
-//! ([`bare`]). Both are processes of their own; one generator ([`line`], [`load`]) drives them by
-//! turns, the order changing with every round, and the system tells what CPU each had. The table has
-//! medians, and the ratio with its range over the rounds. Ends with 1 if a goal of the design is
+//! ([`bare`]), and of others' brokers those that are installed ([`peers`]). All are processes of their
+//! own; one generator ([`line`], [`load`]) drives them by turns, the order changing with every round,
+//! and the system tells what CPU each had. The table has medians, and the ratio to the bare server with
+//! its range over the rounds. Ends with 1 if a goal of the design is
 //! missed and `--hold` is given.
 
 mod bare;
@@ -20,6 +21,7 @@ mod growth;
 mod line;
 mod live;
 mod load;
+mod peers;
 mod plot;
 mod report;
 mod rest;
@@ -38,8 +40,9 @@ use self::{
     bare::{BARE, Bare},
     line::{Address, Target, Who},
     load::{Fan, Many, Took},
+    peers::Peer,
     report::{Goal, Row},
-    world::{Channel, Device, Plan, World},
+    world::{Channel, Plan, World},
 };
 
 /// Runs our server.
@@ -162,11 +165,12 @@ fn grow(runtime: &Runtime, options: &Options, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Both servers, and how to come to them.
+/// All servers, and how to come to them.
 struct Place {
     world: World,
     bare: Bare,
     at_bare: Target,
+    peers: Vec<Peer>,
     home: tempfile::TempDir,
 }
 
@@ -181,19 +185,20 @@ impl Place {
             world,
             bare,
             at_bare,
+            peers: Vec::new(),
             home,
         })
     }
 
-    /// One channel on both, the first of its devices speaking: bare first. `number`: the bare
-    /// server's, not used before.
+    /// One channel on all, the first of its devices speaking: the bare server, ours, the others.
+    /// `number`: where channels have numbers, one not used before.
     async fn fans(
         &self,
         channel: &Channel,
         senders: usize,
         number: u32,
         timed: bool,
-    ) -> Result<[Fan; 2]> {
+    ) -> Result<Vec<Fan>> {
         let address = Address::Bare {
             channel: number,
             bytes: channel.bytes,
@@ -208,11 +213,18 @@ impl Place {
         let readers = at_ours.split_off(senders);
         let process = self.world.process()?;
         let ours = Fan::new(process, channel.address.clone(), at_ours, readers, timed).await?;
-        Ok([bare, ours])
+        let mut fans = vec![bare, ours];
+        for peer in &self.peers {
+            let mut lines = peer.lines(channel.devices.len()).await?;
+            let readers = lines.split_off(senders);
+            let address = peer.address(number, channel.bytes);
+            fans.push(Fan::new(peer.process(), address, lines, readers, timed).await?);
+        }
+        Ok(fans)
     }
 
-    /// These channels on both; `number`: the bare server's for the first.
-    async fn many(&self, channels: &[Channel], number: u32) -> Result<[Many; 2]> {
+    /// These channels on all; `number`: the others' for the first.
+    async fn many(&self, channels: &[Channel], number: u32) -> Result<Vec<Many>> {
         let (mut at_bare, mut at_ours) = (Vec::new(), Vec::new());
         for (n, channel) in (number..).zip(channels) {
             let (mut lines, mut bare_lines) = (Vec::new(), Vec::new());
@@ -228,10 +240,19 @@ impl Place {
             at_bare.push((address, bare_lines));
             at_ours.push((channel.address.clone(), lines));
         }
-        Ok([
+        let mut many = vec![
             Many::new(self.bare.process(), at_bare).await?,
             Many::new(self.world.process()?, at_ours).await?,
-        ])
+        ];
+        for peer in &self.peers {
+            let mut at_peer = Vec::new();
+            for (n, channel) in (number..).zip(channels) {
+                let lines = peer.lines(channel.devices.len()).await?;
+                at_peer.push((peer.address(n, channel.bytes), lines));
+            }
+            many.push(Many::new(peer.process(), at_peer).await?);
+        }
+        Ok(many)
     }
 }
 
@@ -255,6 +276,7 @@ async fn run(options: &Options) -> Result<Vec<Row>> {
     let mut plans = vec![large(SENDERS + READERS, BYTES)];
     plans.extend(small(number, size, BYTES));
     let mut place = Place::make(&options.program, &plans).await?;
+    place.peers = Peer::start_all().await?;
     let mut rows = Vec::new();
     println!("{}", report::head());
     let mut tell = |new: Vec<Row>| {
@@ -289,45 +311,54 @@ async fn run(options: &Options) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Which goes first changes with the round.
-fn order(round: usize) -> [usize; 2] {
-    [round % 2, (round + 1) % 2]
+/// Of so many, which goes first changes with the round.
+fn order(count: usize, round: usize) -> impl Iterator<Item = usize> {
+    (0..count).map(move |turn| (round + turn) % count)
 }
 
 fn figures(took: &[Took], figure: impl Fn(&Took) -> f64) -> Vec<f64> {
     took.iter().map(figure).collect()
 }
 
-fn row(
-    work: &'static str,
+/// Ours beside the bare server, and below it each of the others.
+fn rows(
+    place: &Place,
+    work: &str,
     unit: &'static str,
-    took: &[Vec<Took>; 2],
+    took: &[Vec<Took>],
     goal: Goal,
     figure: impl Fn(&Took) -> f64,
-) -> Row {
-    Row {
-        work,
-        unit,
-        bare: figures(&took[0], &figure),
-        ours: figures(&took[1], &figure),
-        goal,
-    }
+) -> Vec<Row> {
+    let mut measured = took.iter().map(|took| figures(took, &figure));
+    let bare = measured.next().unwrap_or_default();
+    let peers = place.peers.iter().map(|peer| (peer.label(), Goal::None));
+    let whose = std::iter::once((work.to_owned(), goal)).chain(peers);
+    whose
+        .zip(measured)
+        .map(|((work, goal), ours)| Row {
+            work,
+            unit,
+            bare: bare.clone(),
+            ours,
+            goal,
+        })
+        .collect()
 }
 
 /// Once small to warm up, then by turns; `sizes`: of the first and of the others.
 async fn turns<T>(
-    both: &mut [T; 2],
+    all: &mut [T],
     rounds: usize,
     sizes: [u64; 2],
     work: impl AsyncFn(&mut T, u64) -> Result<Took>,
-) -> Result<[Vec<Took>; 2]> {
-    let mut took = [Vec::new(), Vec::new()];
-    for one in &mut *both {
+) -> Result<Vec<Vec<Took>>> {
+    for one in &mut *all {
         work(one, sizes[0]).await?;
     }
+    let mut took = vec![Vec::new(); all.len()];
     for round in 0..rounds {
-        for which in order(round) {
-            took[which].push(work(&mut both[which], sizes[1]).await?);
+        for which in order(all.len(), round) {
+            took[which].push(work(&mut all[which], sizes[1]).await?);
         }
     }
     Ok(took)
@@ -341,22 +372,25 @@ async fn fanout(place: &Place, rounds: usize) -> Result<Vec<Row>> {
         fan.blast(size, 4).await
     })
     .await?;
-    Ok(vec![
-        row(
+    Ok([
+        rows(
+            place,
             "1 to 200, 512 B: CPU a million deliveries",
             "s",
             &took,
             Goal::Times(0.60 / 0.36),
             |one| one.cpu * 1e6 / one.deliveries as f64,
         ),
-        row(
+        rows(
+            place,
             "1 to 200, 512 B: deliveries",
             "a second",
             &took,
             Goal::None,
             |one| one.deliveries as f64 / one.wall,
         ),
-    ])
+    ]
+    .concat())
 }
 
 async fn channels(place: &Place, rounds: usize) -> Result<Vec<Row>> {
@@ -365,22 +399,25 @@ async fn channels(place: &Place, rounds: usize) -> Result<Vec<Row>> {
         one.talk(size).await
     })
     .await?;
-    Ok(vec![
-        row(
+    Ok([
+        rows(
+            place,
             "100 channels of 10: CPU a thousand messages",
             "ms",
             &took,
             Goal::Times(90.0 / 44.0),
             |one| one.cpu * 1e6 / one.messages as f64,
         ),
-        row(
+        rows(
+            place,
             "100 channels of 10: acknowledged",
             "a second",
             &took,
             Goal::Part(13.0 / 23.8),
             |one| one.messages as f64 / one.wall,
         ),
-    ])
+    ]
+    .concat())
 }
 
 async fn trickle(place: &Place, rounds: usize) -> Result<Vec<Row>> {
@@ -391,39 +428,47 @@ async fn trickle(place: &Place, rounds: usize) -> Result<Vec<Row>> {
         fan.trickle(20, size).await
     })
     .await?;
-    Ok(vec![
-        row("20 a second to 200: p50", "ms", &took, Goal::None, |one| {
-            one.p50
-        }),
-        row(
+    Ok([
+        rows(
+            place,
+            "20 a second to 200: p50",
+            "ms",
+            &took,
+            Goal::None,
+            |one| one.p50,
+        ),
+        rows(
+            place,
             "20 a second to 200: p99",
             "ms",
             &took,
             Goal::Times(6.0 / 2.8),
             |one| one.p99,
         ),
-        row(
+        rows(
+            place,
             "20 a second to 200: CPU a second",
             "ms",
             &took,
             Goal::None,
             |one| one.cpu * 1e3 / one.wall,
         ),
-    ])
+    ]
+    .concat())
 }
 
 /// Comes back as a device that missed the last ten thousand messages.
 async fn catch_up(place: &Place, rounds: usize) -> Result<Vec<Row>> {
     let channel = &place.world.channels[1];
     let mut many = place.many(&place.world.channels[1..], 100).await?;
-    let [_, ours] = &mut many;
+    let ours = many.get_mut(1).context("not ours")?;
     ours.talk_alone(MISSED).await?;
     let mut figures = Vec::new();
     for _ in 0..rounds {
         figures.push(rest::catch_up(&place.world, channel, MISSED).await?);
     }
     Ok(vec![Row {
-        work: "catch-up of 10,000 missed",
+        work: "catch-up of 10,000 missed".to_owned(),
         unit: "records/s",
         bare: Vec::new(),
         ours: figures,
@@ -436,50 +481,65 @@ async fn idle(place: &mut Place) -> Result<Vec<Row>> {
     place.world.restart()?;
     place.bare = Bare::start()?;
     place.at_bare = Target::new(place.bare.address, &place.bare.pin)?;
-    let devices = Some(&place.world.devices[..]);
-    // One after the other: both at once would be more files than a process may open.
-    let (bare, bare_opening) = stand(place.bare.process(), &place.at_bare, None).await?;
+    let others = !place.peers.is_empty();
+    place.peers.clear();
+    // One after the other: all at once would be more files than a process may open.
+    let (bare, bare_opening) =
+        stand(place.bare.process(), &place.at_bare, |_| Who::Anybody).await?;
+    let devices = &place.world.devices;
+    let device = |n: usize| Who::Device(&devices[n % devices.len()], Purpose::Chat);
     let process = place.world.process()?;
-    let (ours, opening) = stand(process, &place.world.target, devices).await?;
-    let works = [
-        "idle connection, of 2,000",
-        "idle connection, of 5,000",
-        "idle connection, of 10,000",
-    ];
-    let mut rows: Vec<_> = works
-        .into_iter()
-        .zip(bare.into_iter().zip(ours))
-        .map(|(work, (bare, ours))| Row {
-            work,
-            unit: "KiB",
-            bare: vec![bare],
-            ours: vec![ours],
-            goal: Goal::Times(32.0 / 24.0),
-        })
-        .collect();
-    rows.push(Row {
-        work: "connect and authenticate: CPU",
-        unit: "ms",
-        bare: bare_opening,
-        ours: opening,
-        goal: Goal::Times(0.5 / 0.16),
-    });
+    let mut all = vec![(None, stand(process, &place.world.target, device).await?)];
+    if others {
+        for peer in Peer::start_all().await? {
+            let stood = stand(peer.process(), &peer.target, |_| Who::Client(peer.kind)).await?;
+            all.push((Some(peer.label()), stood));
+        }
+    }
+    let mut rows = Vec::new();
+    for (step, connections) in IDLE.iter().enumerate() {
+        for (label, (held, _)) in &all {
+            rows.push(Row {
+                work: label
+                    .clone()
+                    .unwrap_or_else(|| format!("idle connection, of {connections}")),
+                unit: "KiB",
+                bare: vec![bare[step]],
+                ours: vec![held[step]],
+                goal: label
+                    .as_ref()
+                    .map_or(Goal::Times(32.0 / 24.0), |_| Goal::None),
+            });
+        }
+    }
+    for (label, (_, opening)) in all {
+        let goal = label
+            .as_ref()
+            .map_or(Goal::Times(0.5 / 0.16), |_| Goal::None);
+        rows.push(Row {
+            work: label.unwrap_or_else(|| "connect and authenticate: CPU".to_owned()),
+            unit: "ms",
+            bare: bare_opening.clone(),
+            ours: opening,
+            goal,
+        });
+    }
     Ok(rows)
 }
 
 /// KiB a connection at each step, and CPU-milliseconds of opening one.
-async fn stand(
+async fn stand<'a>(
     process: u32,
     target: &Target,
-    devices: Option<&[Device]>,
+    who: impl Fn(usize) -> Who<'a>,
 ) -> Result<(Vec<f64>, Vec<f64>)> {
     let mut idle = rest::Idle::new(process, target)?;
     // What a process takes once, at its first connections.
-    idle.grow(100, devices).await?;
+    idle.grow(100, &who).await?;
     idle.opening.clear();
     let mut steps = Vec::new();
     for to in IDLE {
-        steps.push(idle.grow(to, devices).await?);
+        steps.push(idle.grow(to, &who).await?);
     }
     Ok((steps, idle.opening))
 }
@@ -489,7 +549,7 @@ async fn appends(place: &Place, rounds: usize) -> Result<Vec<Row>> {
     let (mut bare, mut ours) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         let folder = tempfile::tempdir_in(place.home.path())?;
-        for which in order(round) {
+        for which in order(2, round) {
             if which == 0 {
                 bare.push(rest::raw_file(&folder.path().join("raw"), APPENDS, BYTES).await?);
             } else {
@@ -498,7 +558,7 @@ async fn appends(place: &Place, rounds: usize) -> Result<Vec<Row>> {
         }
     }
     Ok(vec![Row {
-        work: "durable appends, 256 waiting (bare: a file)",
+        work: "durable appends, 256 waiting (bare: a file)".to_owned(),
         unit: "a second",
         bare,
         ours,
@@ -522,8 +582,8 @@ async fn start(place: &mut Place) -> Result<Vec<Row>> {
         place.world.server.kill()?;
         killed.push(place.world.restart()?);
     }
-    let row = |work, ours| Row {
-        work,
+    let row = |work: &str, ours| Row {
+        work: work.to_owned(),
         unit: "s",
         bare: Vec::new(),
         ours,

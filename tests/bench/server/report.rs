@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 /// One figure of both servers.
 #[derive(Debug, Clone)]
 pub struct Row {
-    pub work: &'static str,
+    pub work: String,
     pub unit: &'static str,
     /// One a round; empty where there is nothing to compare with.
     pub bare: Vec<f64>,

@@ -15,7 +15,7 @@ use plenary_proto::{
     ids::{ChannelId, ClientId, DeviceId, Epoch, Seq},
     limits::READ_RECORDS,
     reply::Reply,
-    request::{Purpose, Request},
+    request::Request,
 };
 use plenary_server::{
     clock::now,
@@ -26,7 +26,7 @@ use tokio::{sync::oneshot, task::JoinSet};
 
 use super::{
     line::{Line, Target, Who},
-    world::{Channel, Device, World},
+    world::{Channel, World},
 };
 
 /// Connections opened at once: below what one address may have in progress.
@@ -58,20 +58,14 @@ impl Idle {
         })
     }
 
-    /// So many in all; each of a device, by turns, or of nobody. Returns KiB a connection.
-    pub async fn grow(&mut self, to: usize, devices: Option<&[Device]>) -> Result<f64> {
+    /// So many in all; `who` is the n-th. Returns KiB a connection.
+    pub async fn grow<'a>(&mut self, to: usize, who: impl Fn(usize) -> Who<'a>) -> Result<f64> {
         let before = self.standing.len();
         let cpu = cpu_of(&self.process)?;
         let mut n = before;
         while n < to {
             let page = n..to.min(n + AT_ONCE);
-            let opened = page.clone().map(|n| {
-                let who = match devices {
-                    Some(devices) => Who::Device(&devices[n % devices.len()], Purpose::Chat),
-                    None => Who::Anybody,
-                };
-                self.target.open(who)
-            });
+            let opened = page.clone().map(|n| self.target.open(who(n)));
             for line in futures_util::future::try_join_all(opened).await? {
                 self.standing.spawn(stand(line));
             }
@@ -91,7 +85,7 @@ impl Idle {
 /// Answers pings, as any client does.
 async fn stand(mut line: Line) -> Result<()> {
     loop {
-        line.stream.raw().await?;
+        line.stream.any().await?;
     }
 }
 

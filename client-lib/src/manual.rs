@@ -9,7 +9,8 @@
 //! forgot a sealed message would use its key again. What was read from the server need not be: after
 //! a power loss group, message and cursor are together as they were a moment ago, and the server has
 //! the rest. So sealing, queueing and group changes of one's own wait for the disk; reading does not,
-//! and a page of 256 records costs one write of the group's state.
+//! and a page of 256 records costs one write of the group's state. A message that leaves at once waits
+//! only once: what was queued is durable with its sealing, or settled where nothing was sealed.
 //!
 //! **One message of a channel at a time.** A sender's order is part of what is promised. Two
 //! messages under way could be accepted in the other order after a refusal of the first, so the next

@@ -28,16 +28,53 @@ impl Engine {
         id: ChannelId,
         content: &[u8],
     ) -> Result<ClientId, Error> {
-        self.send_with(now, id, content, |_| Ok(()))
+        let message = self.message_for(now, id, content)?;
+        let store = self.store.clone();
+        let queue = || store.queue(message, id, Carries::Content, content);
+        // Sealing is durable, and with it what was queued before: one sync for both.
+        let seals = self.sends_at_once(now, id);
+        #[cfg(plenary_seeded_bugs)]
+        let forgets = plenary_core::seeded::planted(plenary_core::seeded::Bug::QueueNotDurable);
+        #[cfg(not(plenary_seeded_bugs))]
+        let forgets = false;
+        match seals || forgets {
+            true => store.relaxed(queue)?,
+            false => store.atomic(queue)?,
+        }
+        self.advance_queued(now, id);
+        if seals && !forgets && !store.is_sealed(message)? {
+            store.settle().inspect_err(|_| {
+                // What was not promised is not to go out.
+                let _ = store.relaxed(|| store.unqueue(message));
+            })?;
+        }
+        Ok(message)
     }
 
-    /// The same, with something else that the store does in the same transaction.
+    /// As [`Self::send`], with something else that the store does in the same transaction.
     pub(crate) fn send_with(
         &mut self,
         now: UnixMillis,
         id: ChannelId,
         content: &[u8],
         also: impl FnOnce(&Store) -> Result<(), Error>,
+    ) -> Result<ClientId, Error> {
+        let message = self.message_for(now, id, content)?;
+        let store = self.store.clone();
+        store.atomic(|| {
+            store.queue(message, id, Carries::Content, content)?;
+            also(&store)
+        })?;
+        self.advance_queued(now, id);
+        Ok(message)
+    }
+
+    /// What a message will be known by, if it may be said here.
+    fn message_for(
+        &self,
+        now: UnixMillis,
+        id: ChannelId,
+        content: &[u8],
     ) -> Result<ClientId, Error> {
         match self.channels.get(&id).map(|channel| channel.row.standing) {
             Some(In::In | In::Entering | In::Parted) => {}
@@ -58,37 +95,29 @@ impl Engine {
             ));
         }
         self.may_say(id, content)?;
-        let client_id = self.client_id(now)?;
-        let store = self.store.clone();
-        let queue = || {
-            store.queue(client_id, id, Carries::Content, content)?;
-            also(&store)
-        };
-        #[cfg(plenary_seeded_bugs)]
-        use plenary_core::seeded::{Bug, planted};
-        #[cfg(plenary_seeded_bugs)]
-        match planted(Bug::QueueNotDurable) {
-            true => store.relaxed(queue)?,
-            false => store.atomic(queue)?,
-        }
-        #[cfg(not(plenary_seeded_bugs))]
-        store.atomic(queue)?;
-        // Promised from here on: what fails now is tried again with the next tick.
+        self.client_id(now)
+    }
+
+    /// What was queued is promised: what fails now is tried again with the next tick.
+    fn advance_queued(&mut self, now: UnixMillis, id: ChannelId) {
         if let Err(error) = self.advance(now, id) {
             tracing::warn!(%error, "queued, not sent yet");
         }
-        Ok(client_id)
     }
 
-    /// Sends the oldest waiting message, if the channel is ready for it.
-    pub(super) fn send_step(&mut self, now: UnixMillis, id: ChannelId) -> Result<(), Error> {
-        let ready = self.channels.get(&id).is_some_and(|channel| {
+    /// Whether a message may leave now, if none is before it.
+    fn sends_at_once(&self, now: UnixMillis, id: ChannelId) -> bool {
+        self.channels.get(&id).is_some_and(|channel| {
             self.online
                 && channel.caught_up()
                 && !channel.appending
                 && channel.not_before.is_over(now)
-        });
-        if !ready || self.store.is_pending(id)? {
+        })
+    }
+
+    /// Sends the oldest waiting message, if the channel is ready for it.
+    pub(super) fn send_step(&mut self, now: UnixMillis, id: ChannelId) -> Result<(), Error> {
+        if !self.sends_at_once(now, id) || self.store.is_pending(id)? {
             return Ok(());
         }
         let Some(row) = self.next_within(id)? else {

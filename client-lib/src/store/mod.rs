@@ -420,6 +420,12 @@ impl Store {
         self.transaction(false, work)
     }
 
+    /// Makes durable what was not yet.
+    pub(crate) fn settle(&self) -> Result<(), Error> {
+        // A transaction that writes nothing would not be synced.
+        self.atomic(|| self.put_meta("settled", &[]))
+    }
+
     fn transaction<T>(
         &self,
         synced: bool,

@@ -93,6 +93,14 @@ impl Store {
         Ok(query.query_row([client_id.0], from_row).optional()?)
     }
 
+    /// Whether there are bytes of it that go out: they are durable.
+    pub(crate) fn is_sealed(&self, client_id: ClientId) -> Result<bool, Error> {
+        let connection = self.lock();
+        let mut query = connection
+            .prepare_cached("SELECT 1 FROM outbox WHERE client_id = ? AND sealed IS NOT NULL")?;
+        Ok(query.exists([client_id.0])?)
+    }
+
     /// Messages that the server said to be at or before a position.
     pub(crate) fn acknowledged(
         &self,

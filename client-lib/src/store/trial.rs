@@ -1,9 +1,9 @@
 //! A store in memory, and deaths at its transactions: for tests and the simulation.
 //!
 //! It loses what a disk would. What was only read from the server ([`Store::relaxed`]) stays in one open
-//! transaction until the next durable one ([`Store::atomic`]) ends it: so a power loss takes back
-//! everything after the last durable transaction, and the death of the process alone takes nothing
-//! that was committed.
+//! transaction until the next durable one ([`Store::atomic`]) that writes something ends it: so a power
+//! loss takes back everything after the last durable transaction, and the death of the process alone
+//! takes nothing that was committed.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -101,10 +101,13 @@ impl Store {
             self.lock().execute_batch("BEGIN")?;
         }
         self.lock().execute_batch("SAVEPOINT step")?;
+        let before = self.lock().total_changes();
         let result = work().and_then(|value| {
             self.trial.die(false)?;
             Ok(value)
         });
+        // As on a disk: where nothing is written nothing is synced.
+        let synced = synced && self.lock().total_changes() != before;
         let end = match (&result, synced) {
             (Err(_), _) => "ROLLBACK TO step; RELEASE step",
             (Ok(_), true) => "RELEASE step; COMMIT",
@@ -158,8 +161,17 @@ mod tests {
         assert_eq!(keys(&store), ["a", "b", "c"]);
         // What is durable takes with it what was written before.
         let store = fill();
+        store.atomic(|| done(&store, "d")).unwrap();
+        let all = ["a", "b", "c", "d"];
+        assert_eq!(keys(&store.after(Loss::Power).unwrap()), all);
+        // But not where it writes nothing; to settle writes something.
+        let store = fill();
         store.atomic(|| Ok(())).unwrap();
-        assert_eq!(keys(&store.after(Loss::Power).unwrap()), ["a", "b", "c"]);
+        assert_eq!(keys(&store.after(Loss::Power).unwrap()), ["a", "b"]);
+        let store = fill();
+        store.settle().unwrap();
+        let kept = keys(&store.after(Loss::Power).unwrap());
+        assert!(kept.contains(&"c".to_owned()), "{kept:?}");
     }
 
     #[test]

@@ -1,15 +1,18 @@
-//! How fast what is queued goes out.
+//! How fast what is queued goes out, and that it does.
 
 use plenary_certs::ledger::{Body, Reason, Revoke, Target};
 use plenary_proto::{
     ids::UnixMillis,
+    label::Label,
     reply::{Reply, ServerFrame},
     request::Request,
 };
 
+use super::heartbeat::{DAY, beat, kept, wait};
 use crate::{
     engine::Event,
-    simulation::{Passing, Wire, connected},
+    simulation::{Passing, Wire, World, connected},
+    store::Loss,
 };
 
 /// Answers to appends come after everything else: the record itself, pushed, is there before.
@@ -73,4 +76,35 @@ fn what_has_not_left_when_a_statement_comes_is_sealed_again_without_whom_it_puts
     assert_eq!(world.texts(0, open), ["not for the third"]);
     assert_eq!(world.devices_in(0, open).len(), 2);
     assert_eq!(world.alarms(), [] as [&Event; 0]);
+}
+
+/// Power is lost right after each `send`: whatever it promised is there and goes out.
+#[test]
+fn what_was_promised_survives_a_power_loss() {
+    let mut world = kept(2);
+    beat(&mut world);
+    let channel = world.channels[0];
+    world.enter_all(channel);
+    world.run();
+    let lose = |world: &mut World, said: &[(&str, Label)]| {
+        let say = |(text, label): &(&str, _)| world.send_labelled(0, channel, text, *label);
+        let said: Vec<_> = said.iter().map(say).collect();
+        world.lose(0, Loss::Power);
+        let store = world.parties[0].engine.store();
+        for message in said {
+            assert!(store.outgoing(message).unwrap().is_some());
+        }
+        world.connect(0);
+        world.run();
+    };
+    // Sealed at once; the second waits for the answer to the first.
+    lose(&mut world, &[("sealed", Label::Green)]);
+    lose(
+        &mut world,
+        &[("before", Label::Green), ("waits", Label::Green)],
+    );
+    assert_eq!(world.texts(1, channel), ["sealed", "before", "waits"]);
+    // Held back: nobody vouches for the ledger any more.
+    wait(&mut world, 4 * DAY);
+    lose(&mut world, &[("held", Label::Red)]);
 }

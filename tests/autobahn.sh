@@ -4,8 +4,9 @@
 #
 #   tests/autobahn.sh [REPORT-FOLDER]
 #
-# Needs `wstest`, named by WSTEST or on the path: `pip install autobahntestsuite` under Python 2.7, or
-# Docker, which is used with crossbario/autobahn-testsuite where there is no wstest.
+# Needs `wstest`, named by WSTEST or on the path. Where there is none it is installed below the target
+# folder, if there is a Python 2.7 with pip (PYTHON2, else `python2.7`), or else Docker runs
+# crossbario/autobahn-testsuite.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,13 +16,18 @@ report="$(realpath "$report")"
 wstest="${WSTEST:-wstest}"
 revision="$(git describe --always --dirty --abbrev=12 2>/dev/null || echo unknown)"
 
+python2="${PYTHON2:-python2.7}"
+tools="${CARGO_TARGET_DIR:-target}/tools/autobahn"
 if command -v "$wstest" >/dev/null; then
     run=("$wstest" --mode fuzzingclient --spec "$report/spec.json")
+elif [ -e "$tools/bin/wstest" ] || "$python2" -m pip install --quiet --target "$tools" autobahntestsuite; then
+    run=(env PYTHONPATH="$tools" "$python2" "$tools/bin/wstest" --mode fuzzingclient
+        --spec "$report/spec.json")
 elif docker info >/dev/null 2>&1; then
     run=(docker run --rm --network host -v "$report:$report" crossbario/autobahn-testsuite
         wstest --mode fuzzingclient --spec "$report/spec.json")
 else
-    echo "NOT TRIED: neither wstest nor Docker is here; see the head of this script" >&2
+    echo "NOT TRIED: neither wstest nor Python 2.7 nor Docker is here; see the head of this script" >&2
     exit 2
 fi
 

@@ -113,11 +113,17 @@
 //! does not wait for the disk.
 //!
 //! **Items yield to chat.** Sealed bytes by the gigabyte and a message of 500 bytes are not equals where
-//! both want the processor. So a bulk connection goes on on a lane once it is settled: one thread of
+//! both want the processor. So a bulk connection stays on a lane: one thread of
 //! lower priority, with others of the same for its disk. A scheduler within the runtime would
 //! not do: what chat waits for is the kernel's, in the middle of a megabyte's hash. The clients' library
 //! does the same with its transfers, so that four of them on the server's own machine yield, too. What
 //! this cannot order is the disk: a sync waits for the bytes that others have under way to it.
+//!
+//! **So do handshakes.** Two of them, hybrid, with signatures, are a third of a millisecond, and whoever
+//! knocks has them for nothing. Every connection begins on a lane and leaves it, if it is for chat, when
+//! it is settled. Before, 2,000 abusive connections beside 200 members took the 99th percentile of what
+//! these waited for to 1.3, 2.2 and 1.9 times, since then to 0.9 to 1.9 in seven runs. Where chat keeps
+//! every processor busy, handshakes still get a tenth.
 //!
 //! **Chunks in parts.** design.md gives a chunk one message; the limit stands, and what is sent is cut
 //! into parts of 120 KiB like any large frame. Whole, it passed through memory once for each copy, the

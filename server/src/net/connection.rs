@@ -79,7 +79,8 @@ impl Ended {
     }
 }
 
-/// A connection and what belongs to it.
+/// A connection and what belongs to it. It stays in a box: a task is as large as all that its steps
+/// might hold at once, and each that took it by value would hold one.
 pub struct Connection {
     /// The upgraded socket.
     pub socket: WebSocketStream<Guarded<Stream>>,
@@ -121,7 +122,7 @@ impl From<Ended> for Left {
 impl Connection {
     /// Sees it through until the session is settled; what carries items is then served here to its
     /// end, what carries chat is not.
-    pub async fn enter(mut self, mut session: Box<dyn Session>) -> Entered {
+    pub async fn enter(mut self: Box<Self>, mut session: Box<dyn Session>) -> Entered {
         let left = match self.open(&mut *session).await {
             Ok(()) => self.exchange(&mut *session).await,
             Err(left) => left,
@@ -129,12 +130,12 @@ impl Connection {
         Entered::Ended(match left {
             Left::Ended(ended) => self.part(session, ended).await,
             Left::Settled { items: true } => self.serve(session).await,
-            Left::Settled { items: false } => return Entered::Chats(Box::new(self), session),
+            Left::Settled { items: false } => return Entered::Chats(self, session),
         })
     }
 
     /// Goes on, on the runtime of the calling task, with what was begun on another.
-    pub async fn serve_here(mut self, session: Box<dyn Session>) -> Ended {
+    pub async fn serve_here(&mut self, session: Box<dyn Session>) -> Ended {
         match move_here(self.socket.get_mut().inner_mut()) {
             Ok(()) => self.serve(session).await,
             Err(error) => {
@@ -145,7 +146,7 @@ impl Connection {
     }
 
     /// To the end, close frame included.
-    async fn serve(mut self, mut session: Box<dyn Session>) -> Ended {
+    async fn serve(&mut self, mut session: Box<dyn Session>) -> Ended {
         let ended = loop {
             if let Left::Ended(ended) = self.exchange(&mut *session).await {
                 break ended;
@@ -155,7 +156,7 @@ impl Connection {
     }
 
     /// The end: last frames, close frame.
-    async fn part(mut self, mut session: Box<dyn Session>, ended: Ended) -> Ended {
+    async fn part(&mut self, mut session: Box<dyn Session>, ended: Ended) -> Ended {
         let (closing, end) = match ended {
             Ended::Gone | Ended::Silent => return ended,
             Ended::Closed(closing) => (closing, None),
@@ -167,7 +168,7 @@ impl Connection {
         let frames = end.map(|end| session.farewell(end)).unwrap_or_default();
         // What the session holds (presence, rights) ends before the peer is told.
         drop(session);
-        let _ = timeout(FAREWELL, self.close(frames, closing)).await;
+        let _ = timeout(FAREWELL, Box::pin(self.close(frames, closing))).await;
         ended
     }
 

@@ -22,6 +22,8 @@ use super::outbox::{ConnectionId, outbox};
 use super::session::{Closing, Link, Note, Service};
 use super::upgrade::{Upgraded, upgrade};
 
+/// What the task of an idle connection may take: of memory for ten thousand it is most.
+const TASK: usize = 4096;
 /// After a failed accept (out of file descriptors, mostly).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -180,11 +182,12 @@ impl Arrival {
             Some(None) => {}
             Some(Some(Entered::Ended(ended))) => span.in_scope(|| self.ended(ended)),
             None => span.in_scope(|| self.ended(Ended::Closed(Closing::Failed))),
-            Some(Some(Entered::Chats(connection, session))) => {
+            Some(Some(Entered::Chats(mut connection, session))) => {
                 let task = async move {
                     let ended = connection.serve_here(session).await;
                     self.ended(ended);
                 };
+                debug_assert!(size_of_val(&task) < TASK, "{}", size_of_val(&task));
                 tokio::spawn(task.instrument(span));
             }
         }
@@ -206,7 +209,7 @@ impl Arrival {
                 exporter,
                 outbox,
             };
-            let connection = Connection {
+            let connection = Box::new(Connection {
                 socket,
                 inbox,
                 pace: Pace {
@@ -217,7 +220,7 @@ impl Arrival {
                 stop: shared.stop.clone(),
                 slot: Some(slot),
                 beside: Beside::default(),
-            };
+            });
             let session = shared.service.open(link);
             Some(connection.enter(session).await)
         }

@@ -9,21 +9,20 @@ pub(super) fn run() {
     // Devices with a client of their own, spread over the batches: those that read.
     let readers = setting("ADD_READERS", 20).clamp(1, devices);
     let mut large = Large::granted(devices + 1);
-    let (mut owner, published) = (
-        large.seat(),
-        Spent::on(|| {
-            let mut seats = Vec::new();
-            for index in 0..devices {
-                if index % (devices / readers) == 0 && seats.len() < readers {
-                    seats.push(large.seat());
-                } else {
-                    large.publish();
-                }
+    let mut owner = large.seat();
+    let (mut seats, publishing) = Spent::on(|| {
+        let mut seats = Vec::new();
+        for index in 0..devices {
+            if index % (devices / readers) == 0 && seats.len() < readers {
+                seats.push(large.seat());
+            } else {
+                large.publish();
             }
-            seats
-        }),
-    );
-    let (mut seats, publishing) = published;
+            // It is told of each: who reads nothing is cut off.
+            large.hear(&mut owner);
+        }
+        seats
+    });
     println!(
         "\nadd: {devices} devices with a key package each, put up in {:.0} s; resident {:.0} MiB",
         publishing.wall.as_secs_f64(),

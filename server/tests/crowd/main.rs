@@ -211,7 +211,8 @@ async fn beside(abusive: u64, members: usize, rounds: u32) -> (Duration, Duratio
         abusive,
         "an attacker got what it wanted"
     );
-    attack.abort_all();
+    // Each holds the network, and with it the server's process: it ends with the last of them.
+    attack.shutdown().await;
     elsewhere.shutdown_background();
     report(
         "abusive_authenticated",

@@ -460,8 +460,12 @@ async fn trickle(place: &Place, rounds: usize) -> Result<Vec<Row>> {
 /// Comes back as a device that missed the last ten thousand messages.
 async fn catch_up(place: &Place, rounds: usize) -> Result<Vec<Row>> {
     let channel = &place.world.channels[1];
-    let mut many = place.many(&place.world.channels[1..], 100).await?;
-    let ours = many.get_mut(1).context("not ours")?;
+    let mut lines = Vec::new();
+    for device in &channel.devices {
+        lines.push(place.world.open(*device).await?);
+    }
+    let there = vec![(channel.address.clone(), lines)];
+    let mut ours = Many::new(place.world.process()?, there).await?;
     ours.talk_alone(MISSED).await?;
     let mut figures = Vec::new();
     for _ in 0..rounds {
@@ -496,28 +500,30 @@ async fn idle(place: &mut Place) -> Result<Vec<Row>> {
             all.push((Some(peer.label()), stood));
         }
     }
+    // Another's rows have its name, and no goal.
+    let named = |label: &Option<String>, work: String, goal| match label {
+        Some(label) => (label.clone(), Goal::None),
+        None => (work, goal),
+    };
     let mut rows = Vec::new();
     for (step, connections) in IDLE.iter().enumerate() {
         for (label, (held, _)) in &all {
+            let work = format!("idle connection, of {connections}");
+            let (work, goal) = named(label, work, Goal::Times(32.0 / 24.0));
             rows.push(Row {
-                work: label
-                    .clone()
-                    .unwrap_or_else(|| format!("idle connection, of {connections}")),
+                work,
                 unit: "KiB",
                 bare: vec![bare[step]],
                 ours: vec![held[step]],
-                goal: label
-                    .as_ref()
-                    .map_or(Goal::Times(32.0 / 24.0), |_| Goal::None),
+                goal,
             });
         }
     }
     for (label, (_, opening)) in all {
-        let goal = label
-            .as_ref()
-            .map_or(Goal::Times(0.5 / 0.16), |_| Goal::None);
+        let work = "connect and authenticate: CPU".to_owned();
+        let (work, goal) = named(&label, work, Goal::Times(0.5 / 0.16));
         rows.push(Row {
-            work: label.unwrap_or_else(|| "connect and authenticate: CPU".to_owned()),
+            work,
             unit: "ms",
             bare: bare_opening.clone(),
             ours: opening,

@@ -9,6 +9,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use plenary_tests::harness::{cpu_of, cpu_of_children};
+
+use super::{Both, Took};
 
 const TOOLS: [(&str, &str); 3] = [
     ("openssl", "version"),
@@ -79,17 +82,17 @@ impl Others {
     }
 
     /// Sealed while it is sent, opened while it is fetched: nothing lies on disk between.
-    pub(crate) fn in_pipes(&self, file: &Path) -> Result<(f64, f64)> {
+    pub(crate) fn in_pipes(&self, file: &Path) -> Result<Both> {
         let (enc, curl, url) = self.words();
         let file = file.display();
         let up = self.timed(&format!("{enc} -in {file} | {curl} -T - {url}"))?;
         let down = self.timed(&format!("{curl} {url} | {enc} -d -out opened"))?;
         self.same(&file.to_string())?;
-        Ok((up, down))
+        Ok(Both { up, down })
     }
 
     /// One after the other, by files.
-    pub(crate) fn in_steps(&self, file: &Path) -> Result<(f64, f64)> {
+    pub(crate) fn in_steps(&self, file: &Path) -> Result<Both> {
         let (enc, curl, url) = self.words();
         let file = file.display();
         let up = self.timed(&format!(
@@ -99,7 +102,7 @@ impl Others {
             "{curl} -o fetched {url} && {enc} -d -in fetched -out opened"
         ))?;
         self.same(&file.to_string())?;
-        Ok((up, down))
+        Ok(Both { up, down })
     }
 
     fn words(&self) -> (String, String, String) {
@@ -119,10 +122,15 @@ impl Others {
         Ok(())
     }
 
-    fn timed(&self, words: &str) -> Result<f64> {
-        let begun = Instant::now();
+    fn timed(&self, words: &str) -> Result<Took> {
+        let nginx = self.nginx.id().to_string();
+        let (begun, client, server) = (Instant::now(), cpu_of_children()?, cpu_of(&nginx)?);
         shell(&self.folder, words)?;
-        Ok(begun.elapsed().as_secs_f64())
+        Ok(Took {
+            wall: begun.elapsed().as_secs_f64(),
+            client: cpu_of_children()? - client,
+            server: cpu_of(&nginx)? - server,
+        })
     }
 }
 

@@ -1,35 +1,55 @@
-//! Files side by side with `openssl enc` + curl + nginx over TLS: wall time up and down, on one disk,
-//! in one run; what a GiB costs sender, recipient and server; chat beside four transfers.
+//! Files side by side with `openssl enc` + curl + nginx over TLS, on one disk, by turns: wall time up
+//! and down, what a GiB costs sender, recipient and server; then chat beside four transfers.
 //!
 //! ```sh
 //! cargo bench -p plenary-tests --bench items -- 1024        # MiB; 256 by default
+//! cargo bench -p plenary-tests --bench items -- 1024 chat   # one part: files, chat
 //! cargo test -p plenary-tests --bench items -- 128          # whether it works, unoptimised
 //! ```
 //!
-//! Wants `openssl`, `curl` and `nginx` (`apt-get install nginx-light`); without one of them the
-//! comparison is left out, and that is said. The others neither check what they carry nor wait for
-//! the disk; Plenary does both. Ends with 1 if a figure is above what is wanted and `--hold` is given.
+//! Also `--rounds N` (3), `--json`. Wants `openssl`, `curl` and `nginx` (`apt-get install nginx-light`);
+//! without one of them the comparison is left out, and that is said. The others neither check what they
+//! carry nor wait for the disk; Plenary does both. In pipes nothing of theirs lies on disk between
+//! cipher and line; in steps it does. Ends with 1 if a goal is missed and `--hold` is given.
 
 mod beside;
 mod chat;
 
 use std::{fs, io::Write, path::Path, time::Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use plenary_client::ids::{ChannelId, Seq};
-use plenary_tests::harness::{
-    Carrier, Member, Network, Newcomer, Said, Server, cpu_of, enter, person, sha256_of,
+use plenary_tests::{
+    harness::{Carrier, Member, Network, Newcomer, Said, Server, cpu_of, enter, person, sha256_of},
+    report::{self, Goal, Row},
 };
+
+use self::beside::Others;
 
 /// Runs server and clients.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_plenary-demo");
 const MIB: u64 = 1 << 20;
 
-/// Wall time of the others that ours may take; CPU-seconds a GiB of sender, recipient, server; p99
-/// of chat beside transfers over idle.
+/// Wall time of the others, in steps, that ours may take.
 const WALL: f64 = 1.0;
-const CPU: [f64; 3] = [1.6, 1.8, 1.5];
+/// CPU-seconds a GiB.
+const CPU: [(&str, f64); 3] = [
+    ("sender", 1.6),
+    ("recipient", 1.8),
+    ("server, both ways", 1.5),
+];
+/// p99 of chat beside transfers over idle.
 const P99: f64 = 2.0;
+
+struct Options {
+    size: Option<u64>,
+    parts: Vec<String>,
+    rounds: usize,
+    json: bool,
+    hold: bool,
+    /// By `cargo bench`.
+    bench: bool,
+}
 
 /// A server, whoever chats, and whoever carries files in processes of their own.
 struct Place {
@@ -40,101 +60,174 @@ struct Place {
 }
 
 /// What a way took: seconds by the clock, CPU-seconds of client and server.
+#[derive(Clone, Copy)]
 struct Took {
     wall: f64,
     client: f64,
     server: f64,
 }
 
+/// A file up and down again.
+#[derive(Clone, Copy)]
+struct Both {
+    up: Took,
+    down: Took,
+}
+
+impl Both {
+    fn wall(&self) -> f64 {
+        self.up.wall + self.down.wall
+    }
+
+    /// As in [`CPU`].
+    fn cpu(&self) -> [f64; 3] {
+        let server = self.up.server + self.down.server;
+        [self.up.client, self.down.client, server]
+    }
+}
+
+impl Options {
+    fn parse(arguments: impl Iterator<Item = String>) -> Result<Self> {
+        let mut options = Self {
+            size: None,
+            parts: Vec::new(),
+            rounds: 3,
+            json: false,
+            hold: false,
+            bench: false,
+        };
+        let mut arguments = arguments;
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--bench" => options.bench = true,
+                "--json" => options.json = true,
+                "--hold" => options.hold = true,
+                "--rounds" => {
+                    let rounds = arguments.next().map(|rounds| rounds.parse());
+                    options.rounds = rounds.unwrap_or(Ok(0))?;
+                    ensure!(options.rounds > 0, "--rounds wants a number");
+                }
+                "files" | "chat" => options.parts.push(argument),
+                other => match other.parse() {
+                    Ok(size) => options.size = Some(size),
+                    Err(_) => {
+                        bail!("{other:?} is none of MIB, files, chat, --rounds N, --json, --hold")
+                    }
+                },
+            }
+        }
+        Ok(options)
+    }
+
+    fn wants(&self, part: &str) -> bool {
+        self.parts.is_empty() || self.parts.iter().any(|one| one == part)
+    }
+}
+
 fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let hold = arguments.iter().any(|one| one == "--hold");
-    let size = arguments.iter().find_map(|one| one.parse::<u64>().ok());
-    if size.is_none() && !arguments.iter().any(|one| one == "--bench") {
+    let options = Options::parse(std::env::args().skip(1))?;
+    if options.size.is_none() && !options.bench {
         println!("nothing measured: give a size in MiB");
         return Ok(());
     }
-    let size = size.unwrap_or(256) * MIB;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
-    let misses = runtime.block_on(Box::pin(run(size)))?;
-    for miss in &misses {
-        println!("ABOVE WHAT IS WANTED: {miss}");
+    let rows = runtime.block_on(Box::pin(run(&options)))?;
+    if options.json {
+        println!("{}", report::json_of("items", &rows));
     }
-    ensure!(
-        !hold || misses.is_empty(),
-        "{} figures missed",
-        misses.len()
-    );
+    let missed = rows.iter().filter(|row| row.met() == Some(false)).count();
+    ensure!(!options.hold || missed == 0, "{missed} goals missed");
     Ok(())
 }
 
-async fn run(size: u64) -> Result<Vec<String>> {
-    let mut misses = Vec::new();
-    let mut wanted = |what: &str, found: f64, most: f64| {
-        if found > most {
-            misses.push(format!("{what}: {found:.2}, wanted at most {most:.2}"));
-        }
-    };
+async fn run(options: &Options) -> Result<Vec<Row>> {
+    let size = options.size.unwrap_or(256) * MIB;
     let mut place = Place::new().await?;
     let file = place.file(size)?;
-    let digest = sha256_of(&file)?;
-    let gib = size as f64 / (1024 * MIB) as f64;
-
-    let (seq, up) = place.up(2, &file)?;
-    let into = place.home.path().join("in");
-    fs::create_dir(&into)?;
-    let (path, down) = place.down(3, seq, &into)?;
-    ensure!(sha256_of(&path)? == digest, "another file arrived");
-    fs::remove_dir_all(&into)?;
-    let ours = up.wall + down.wall;
-    println!(
-        "plenary     up {:.2} s, down {:.2} s, together {ours:.2} s",
-        up.wall, down.wall
-    );
-    let costs = [
-        ("sender", up.client),
-        ("recipient", down.client),
-        ("server, both ways", up.server + down.server),
-    ];
-    for ((who, seconds), most) in costs.into_iter().zip(CPU) {
-        let each = seconds / gib;
-        println!("            {who}: {each:.2} CPU-seconds a GiB (wanted {most:.1})");
-        wanted(&format!("CPU-seconds a GiB, {who}"), each, most);
+    let mut rows = Vec::new();
+    println!("{}", report::head("others"));
+    let mut tell = |new: Vec<Row>| {
+        report::print(&new);
+        rows.extend(new);
+    };
+    if options.wants("files") {
+        tell(files(&place, &file, size, options.rounds)?);
     }
-    if let Some(missing) = beside::missing() {
-        println!(
-            "NOT COMPARED: `{missing}` is not there; apt-get install nginx-light curl openssl"
-        );
-    } else {
-        let folder = tempfile::tempdir_in(place.home.path())?;
-        let others = beside::Others::start(folder.path())?;
-        for (how, (up, down)) in [
-            ("in pipes", others.in_pipes(&file)?),
-            ("in steps", others.in_steps(&file)?),
-        ] {
-            let theirs = up + down;
-            println!("nginx, {how}  up {up:.2} s, down {down:.2} s, together {theirs:.2} s");
-            println!("            plenary / nginx, {how}: {:.2}", ours / theirs);
-            if how == "in steps" {
-                wanted(
-                    "wall time over openssl enc + curl + nginx",
-                    ours / theirs,
-                    WALL,
-                );
-            }
+    if options.wants("chat") {
+        let (seq, _) = place.up(2, &file)?;
+        let mut row = Row {
+            work: "chat: p99 idle (others), beside four transfers".to_owned(),
+            unit: "ms",
+            beside: Vec::new(),
+            ours: Vec::new(),
+            goal: Goal::Times(P99),
+        };
+        for _ in 0..options.rounds {
+            let (idle, beside) = chat::measure(&mut place, &file, seq).await?;
+            row.beside.push(idle);
+            row.ours.push(beside);
+        }
+        tell(vec![row]);
+    }
+    Ok(rows)
+}
+
+/// Ours and the others' by turns.
+fn files(place: &Place, file: &Path, size: u64, rounds: usize) -> Result<Vec<Row>> {
+    let gib = size as f64 / (1024 * MIB) as f64;
+    let digest = sha256_of(file)?;
+    let folder = tempfile::tempdir_in(place.home.path())?;
+    let others = match beside::missing() {
+        None => Some(Others::start(folder.path())?),
+        Some(missing) => {
+            println!(
+                "NOT COMPARED: `{missing}` is not there; apt-get install nginx-light curl openssl"
+            );
+            None
+        }
+    };
+    let (mut ours, mut pipes, mut steps) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let (seq, up) = place.up(2, file)?;
+        let into = place.home.path().join("in");
+        fs::create_dir(&into)?;
+        let (path, down) = place.down(3, seq, &into)?;
+        ensure!(sha256_of(&path)? == digest, "another file arrived");
+        fs::remove_dir_all(&into)?;
+        ours.push(Both { up, down });
+        if let Some(others) = &others {
+            pipes.push(others.in_pipes(file)?);
+            steps.push(others.in_steps(file)?);
         }
     }
-    let (idle, beside) = chat::measure(&mut place, &file, seq).await?;
-    println!("chat        p99 idle {idle:.1} ms, beside four transfers {beside:.1} ms");
-    wanted(
-        "p99 of chat beside four transfers over idle",
-        beside / idle,
-        P99,
-    );
-    Ok(misses)
+    let wall = |took: &[Both]| took.iter().map(Both::wall).collect::<Vec<_>>();
+    let mut rows = vec![Row {
+        work: "wall, up and down, beside pipes".to_owned(),
+        unit: "s",
+        beside: wall(&pipes),
+        ours: wall(&ours),
+        goal: Goal::None,
+    }];
+    rows.push(Row {
+        work: "wall, up and down, beside steps".to_owned(),
+        beside: wall(&steps),
+        goal: Goal::Times(WALL),
+        ..rows[0].clone()
+    });
+    for (at, (who, most)) in CPU.into_iter().enumerate() {
+        let each = |took: &[Both]| took.iter().map(|took| took.cpu()[at] / gib).collect();
+        rows.push(Row {
+            work: format!("CPU a GiB beside pipes: {who}"),
+            unit: "s",
+            beside: each(&pipes),
+            ours: each(&ours),
+            goal: Goal::Most(most),
+        });
+    }
+    Ok(rows)
 }
 
 impl Place {

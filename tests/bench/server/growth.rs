@@ -5,12 +5,12 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use plenary_client::simulation::{Large, Seat};
+use plenary_tests::report::median;
 
 use super::{
     BYTES, Place, large,
     line::Address,
     load::{Fan, Took},
-    report::median,
     rest, small, turns,
     world::{Channel, Plan},
 };

@@ -4,16 +4,16 @@ use std::path::Path;
 
 use anyhow::Result;
 use futures_util::future::try_join_all;
+use plenary_proto::request::Purpose;
+use plenary_tests::report::{Goal, Row};
 
 use super::{
     BYTES, DEVICES, Place, SENDERS, large,
     line::{Address, Line, Target, Who},
     load::Fan,
-    report::{Goal, Row},
     rest::{AT_ONCE, resident},
     rows, turns,
 };
-use plenary_proto::request::Purpose;
 
 const SESSIONS: usize = 5_000;
 
@@ -72,7 +72,7 @@ pub async fn live(program: &Path, rounds: usize) -> Result<Vec<Row>> {
     rows.push(Row {
         work: "the same: memory a session, then".to_owned(),
         unit: "KiB",
-        bare: vec![held[0]],
+        beside: vec![held[0]],
         ours: vec![held[1]],
         goal: Goal::None,
     });

@@ -23,7 +23,6 @@ mod live;
 mod load;
 mod peers;
 mod plot;
-mod report;
 mod rest;
 mod world;
 
@@ -34,6 +33,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use plenary_proto::request::Purpose;
+use plenary_tests::report::{self, Goal, Row};
 use tokio::runtime::Runtime;
 
 use self::{
@@ -41,7 +41,6 @@ use self::{
     line::{Address, Target, Who},
     load::{Fan, Many, Took},
     peers::Peer,
-    report::{Goal, Row},
     world::{Channel, Plan, World},
 };
 
@@ -144,7 +143,7 @@ fn main() -> Result<()> {
     }
     let rows = runtime.block_on(Box::pin(run(&options)))?;
     if options.json {
-        println!("{}", report::json_of(&rows, &[]));
+        println!("{}", report::json_of("server", &rows));
     }
     let missed = rows.iter().filter(|row| row.met() == Some(false)).count();
     ensure!(!options.hold || missed == 0, "{missed} goals missed");
@@ -278,7 +277,7 @@ async fn run(options: &Options) -> Result<Vec<Row>> {
     let mut place = Place::make(&options.program, &plans).await?;
     place.peers = Peer::start_all().await?;
     let mut rows = Vec::new();
-    println!("{}", report::head());
+    println!("{}", report::head("bare"));
     let mut tell = |new: Vec<Row>| {
         report::print(&new);
         rows.extend(new);
@@ -338,7 +337,7 @@ fn rows(
         .map(|((work, goal), ours)| Row {
             work,
             unit,
-            bare: bare.clone(),
+            beside: bare.clone(),
             ours,
             goal,
         })
@@ -474,7 +473,7 @@ async fn catch_up(place: &Place, rounds: usize) -> Result<Vec<Row>> {
     Ok(vec![Row {
         work: "catch-up of 10,000 missed".to_owned(),
         unit: "records/s",
-        bare: Vec::new(),
+        beside: Vec::new(),
         ours: figures,
         goal: Goal::Least(100_000.0),
     }])
@@ -513,7 +512,7 @@ async fn idle(place: &mut Place) -> Result<Vec<Row>> {
             rows.push(Row {
                 work,
                 unit: "KiB",
-                bare: vec![bare[step]],
+                beside: vec![bare[step]],
                 ours: vec![held[step]],
                 goal,
             });
@@ -525,7 +524,7 @@ async fn idle(place: &mut Place) -> Result<Vec<Row>> {
         rows.push(Row {
             work,
             unit: "ms",
-            bare: bare_opening.clone(),
+            beside: bare_opening.clone(),
             ours: opening,
             goal,
         });
@@ -566,7 +565,7 @@ async fn appends(place: &Place, rounds: usize) -> Result<Vec<Row>> {
     Ok(vec![Row {
         work: "durable appends, 256 waiting (bare: a file)".to_owned(),
         unit: "a second",
-        bare,
+        beside: bare,
         ours,
         goal: Goal::Least(40_000.0),
     }])
@@ -591,7 +590,7 @@ async fn start(place: &mut Place) -> Result<Vec<Row>> {
     let row = |work: &str, ours| Row {
         work: work.to_owned(),
         unit: "s",
-        bare: Vec::new(),
+        beside: Vec::new(),
         ours,
         goal: Goal::None,
     };

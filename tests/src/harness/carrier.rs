@@ -147,13 +147,26 @@ impl Peak {
 /// # Errors
 /// Where the system does not tell.
 pub fn cpu_of(process: &str) -> Result<f64> {
+    cpu(process, 11)
+}
+
+/// As [`cpu_of`], of this process's children that have ended, and of theirs.
+///
+/// # Errors
+/// Where the system does not tell.
+pub fn cpu_of_children() -> Result<f64> {
+    cpu("self", 13)
+}
+
+/// User and system time; `at`: which field of `proc(5)` the former is, counted from the state.
+fn cpu(process: &str, at: usize) -> Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // The name before may hold anything; user and system time are the 12th and 13th after it.
+    // The name before may hold anything.
     let (_, rest) = stat.rsplit_once(") ").context("the system does not tell")?;
     let fields: Vec<_> = rest.split_whitespace().collect();
     let ticks = |at: usize| fields.get(at)?.parse::<u64>().ok();
-    let ticks = ticks(11)
-        .zip(ticks(12))
+    let ticks = ticks(at)
+        .zip(ticks(at + 1))
         .context("the system does not tell")?;
     Ok((ticks.0 + ticks.1) as f64 / rustix::param::clock_ticks_per_second() as f64)
 }

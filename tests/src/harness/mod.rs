@@ -19,7 +19,7 @@ mod talker;
 mod watch;
 
 pub use authority::TimeAuthority;
-pub use carrier::{CARRY, Carrier, Peak, Said, carry, cpu_of};
+pub use carrier::{CARRY, Carrier, Peak, Said, carry, cpu_of, cpu_of_children};
 pub use checker::{CHECK, check, checked};
 pub use digest::{Sha256, sha256_of};
 pub use network::{Member, Network, Newcomer, PASSPHRASE, Seat, enter, passphrase, person};

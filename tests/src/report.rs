@@ -1,32 +1,38 @@
-//! The figures: medians of rounds taken by turns, as a table and as JSON.
+//! The figures of a bench: medians of rounds taken by turns, as a table and as JSON.
 
 use serde_json::{Value, json};
 
-/// One figure of both servers.
+/// One figure, of what is measured beside ours and of ours.
 #[derive(Debug, Clone)]
 pub struct Row {
+    /// What is measured.
     pub work: String,
+    /// Of the figures.
     pub unit: &'static str,
     /// One a round; empty where there is nothing to compare with.
-    pub bare: Vec<f64>,
+    pub beside: Vec<f64>,
+    /// One a round.
     pub ours: Vec<f64>,
-    /// What is wanted: against the bare server, or as it is.
+    /// What is wanted: against the other, or as it is.
     pub goal: Goal,
 }
 
 /// What a figure is wanted to be.
 #[derive(Debug, Clone, Copy)]
 pub enum Goal {
-    /// At most so many times the bare server's.
+    /// At most so many times the other's.
     Times(f64),
-    /// At least so much of the bare server's.
+    /// At least so much of the other's.
     Part(f64),
     /// At least.
     Least(f64),
+    /// At most.
+    Most(f64),
     /// It is only told.
     None,
 }
 
+/// The middle one; of two the mean, of none zero.
 pub fn median(figures: &[f64]) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -38,10 +44,10 @@ pub fn median(figures: &[f64]) -> f64 {
 }
 
 impl Row {
-    /// Ours to bare, of each round.
+    /// Ours to beside, of each round.
     fn ratios(&self) -> Vec<f64> {
-        let both = self.ours.iter().zip(&self.bare);
-        both.map(|(ours, bare)| ours / bare).collect()
+        let both = self.ours.iter().zip(&self.beside);
+        both.map(|(ours, beside)| ours / beside).collect()
     }
 
     /// Whether the goal is met; `None` without one.
@@ -51,6 +57,7 @@ impl Row {
             Goal::Times(most) => Some(ratio <= most),
             Goal::Part(least) => Some(ratio >= least),
             Goal::Least(least) => Some(ours >= least),
+            Goal::Most(most) => Some(ours <= most),
             Goal::None => None,
         }
     }
@@ -60,6 +67,7 @@ impl Row {
             Goal::Times(most) => format!("<= {most:.2}x"),
             Goal::Part(least) => format!(">= {least:.2}x"),
             Goal::Least(least) => format!(">= {}", short(least)),
+            Goal::Most(most) => format!("<= {}", short(most)),
             Goal::None => String::new(),
         }
     }
@@ -74,9 +82,9 @@ impl Row {
                 format!("{:.2} ({least:.2}-{most:.2})", median(&ratios))
             }
         };
-        let bare = match self.bare.is_empty() {
+        let beside = match self.beside.is_empty() {
             true => String::new(),
-            false => short(median(&self.bare)),
+            false => short(median(&self.beside)),
         };
         let met = match self.met() {
             Some(true) => "met",
@@ -86,7 +94,7 @@ impl Row {
         format!(
             "{:<44} {:>9} {:>9}  {:<18} {:>10} {:<6} {}",
             self.work,
-            bare,
+            beside,
             short(median(&self.ours)),
             ratio,
             self.goal_words(),
@@ -97,8 +105,8 @@ impl Row {
 
     fn json(&self) -> Value {
         json!({
-            "work": self.work, "unit": self.unit, "bare": self.bare, "ours": self.ours,
-            "median_bare": median(&self.bare), "median_ours": median(&self.ours),
+            "work": self.work, "unit": self.unit, "beside": self.beside, "ours": self.ours,
+            "median_beside": median(&self.beside), "median_ours": median(&self.ours),
             "median_ratio": median(&self.ratios()), "goal": self.goal_words(), "met": self.met(),
         })
     }
@@ -114,10 +122,11 @@ fn short(figure: f64) -> String {
     }
 }
 
-pub fn head() -> String {
+/// The first line of the table; what is measured beside ours.
+pub fn head(beside: &str) -> String {
     format!(
         "{:<44} {:>9} {:>9}  {:<18} {:>10} {:<6} unit",
-        "work", "bare", "ours", "ratio (range)", "goal", ""
+        "work", beside, "ours", "ratio (range)", "goal", ""
     )
 }
 
@@ -129,10 +138,9 @@ pub fn print(rows: &[Row]) {
 }
 
 /// Everything in one line.
-pub fn json_of(rows: &[Row], notes: &[String]) -> Value {
+pub fn json_of(bench: &str, rows: &[Row]) -> Value {
     json!({
-        "bench": "server",
+        "bench": bench,
         "rows": rows.iter().map(Row::json).collect::<Vec<_>>(),
-        "notes": notes,
     })
 }

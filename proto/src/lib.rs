@@ -8,9 +8,10 @@
 //! The main flow: [`codec::decode_client`] turns one size-capped message into a
 //! [`request::ClientFrame`] or says what is wrong with it; after that no prost type exists.
 //! [`scanner`] judges frames by their headers before anything is read of them.
-//! [`ids`] has the newtypes everything is named by, [`limits`] the numbers both sides share.
+//! [`append`] copies what is large. [`ids`] has the newtypes everything is named by, [`limits`] the numbers both sides share.
 #![forbid(unsafe_code)]
 
+pub mod append;
 pub mod codec;
 pub mod ids;
 pub mod label;

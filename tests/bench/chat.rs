@@ -46,7 +46,6 @@ pub(crate) async fn measure(place: &mut Place, file: &Path, seq: Seq) -> Result<
     for end in ends {
         end.await??;
     }
-    into.iter().try_for_each(fs::remove_dir_all)?;
     Ok((idle, beside))
 }
 

@@ -14,11 +14,12 @@ use std::{
 };
 
 use plenary_proto::{
+    append::append,
     limits,
     scanner::{Rules, Scanner, Violation},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf},
     time::{Duration, Instant},
 };
 
@@ -141,7 +142,7 @@ pub(super) fn violation(error: &io::Error) -> Option<Violation> {
     error.get_ref()?.downcast_ref().copied()
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+impl<S: AsyncBufRead + Unpin> AsyncRead for Guarded<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -149,7 +150,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
+        let came = ready!(Pin::new(&mut this.inner).poll_fill_buf(cx))?;
+        let taken = came.len().min(buf.remaining());
+        append(buf, &came[..taken]);
+        Pin::new(&mut this.inner).consume(taken);
         let now = Instant::now();
         if buf.filled().len() > before {
             this.heard.mark(now);

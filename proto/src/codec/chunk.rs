@@ -1,11 +1,15 @@
 //! Frames that carry a chunk: what comes before its bytes, so that these are cut into parts where they
-//! lie and not copied into a frame first. The bytes are the last field of the innermost message.
+//! lie and not copied into a frame first; and the parts. The bytes are the last field of the innermost
+//! message.
 
+use bytes::Bytes;
 use prost::{Message, encoding::encode_varint};
 
 use super::field;
 use crate::{
+    append::append,
     ids::{ItemId, RequestId},
+    reply::Part,
     wire,
 };
 
@@ -38,6 +42,29 @@ pub(super) fn range(id: RequestId, offset: u64, bytes: usize) -> Vec<u8> {
         body: None,
     };
     before(RANGE, &range.encode_to_vec(), &reply.encode_to_vec(), bytes)
+}
+
+/// `ClientFrame { Part }`.
+pub(super) fn client_part(part: &Part) -> Bytes {
+    whole_part(4, part)
+}
+
+/// `ServerFrame { Part }`.
+pub(super) fn server_part(part: &Part) -> Bytes {
+    whole_part(6, part)
+}
+
+fn whole_part(tag: u32, part: &Part) -> Bytes {
+    let fields = wire::Part {
+        index: part.index,
+        last: part.last,
+        ..Default::default()
+    };
+    let head = field_of(&fields.encode_to_vec(), 3, &[], part.bytes.len());
+    let mut whole = field_of(&[], tag, &head, part.bytes.len());
+    whole.reserve_exact(part.bytes.len());
+    append(&mut whole, &part.bytes);
+    whole.into()
 }
 
 /// `inner` and `middle`: the fields before, of the innermost message and of the one around it.

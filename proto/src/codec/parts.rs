@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{WireError, chunk, encode_client, encode_server};
 use crate::{
+    append::append,
     limits,
     reply::{Part, Reply, ServerFrame},
     request::{ClientFrame, Request},
@@ -72,7 +73,7 @@ pub struct Messages {
 #[derive(Debug, Clone)]
 enum Cut {
     Whole(Option<Bytes>),
-    Parts(Parts, fn(Part) -> Bytes),
+    Parts(Parts, fn(&Part) -> Bytes),
 }
 
 impl Messages {
@@ -81,7 +82,7 @@ impl Messages {
         self.frame
     }
 
-    fn cut(frame: Bytes, message: usize, wrap: fn(Part) -> Bytes) -> Self {
+    fn cut(frame: Bytes, message: usize, wrap: fn(&Part) -> Bytes) -> Self {
         Self {
             frame: frame.len(),
             cut: match parts(&frame, message) {
@@ -91,7 +92,7 @@ impl Messages {
         }
     }
 
-    fn joined(head: Vec<u8>, rest: Bytes, message: usize, wrap: fn(Part) -> Bytes) -> Self {
+    fn joined(head: Vec<u8>, rest: Bytes, message: usize, wrap: fn(&Part) -> Bytes) -> Self {
         Self {
             frame: head.len() + rest.len(),
             cut: Cut::Parts(Parts::of(head.into(), rest, message), wrap),
@@ -105,16 +106,14 @@ impl Iterator for Messages {
     fn next(&mut self) -> Option<Bytes> {
         match &mut self.cut {
             Cut::Whole(whole) => whole.take(),
-            Cut::Parts(parts, wrap) => parts.next().map(wrap),
+            Cut::Parts(parts, wrap) => parts.next().as_ref().map(wrap),
         }
     }
 }
 
 /// The messages that carry a client's frame, of at most `message` bytes and [`limits::PART`].
 pub fn client_messages(frame: ClientFrame, message: usize) -> Messages {
-    let (message, wrap) = (message.min(limits::PART), |part| {
-        encode_client(ClientFrame::Part(part))
-    });
+    let (message, wrap) = (message.min(limits::PART), chunk::client_part);
     match frame {
         ClientFrame::Request(id, Request::ItemPut { item, index, bytes })
             if bytes.len() > message =>
@@ -132,9 +131,7 @@ pub fn client_messages(frame: ClientFrame, message: usize) -> Messages {
 
 /// As [`client_messages`], of a server's frame.
 pub fn server_messages(frame: ServerFrame, message: usize) -> Messages {
-    let (message, wrap) = (message.min(limits::PART), |part| {
-        encode_server(ServerFrame::Part(part))
-    });
+    let (message, wrap) = (message.min(limits::PART), chunk::server_part);
     match frame {
         ServerFrame::Reply(id, Ok(Reply::ItemRange { offset, bytes })) if bytes.len() > message => {
             Messages::joined(chunk::range(id, offset, bytes.len()), bytes, message, wrap)
@@ -177,7 +174,7 @@ impl Assembler {
             self.joined.clear();
             self.joined.reserve(limits::BULK_MESSAGE);
         }
-        self.joined.extend_from_slice(&part.bytes);
+        append(&mut self.joined, &part.bytes);
         self.next += 1;
         Ok(part.last.then(|| {
             self.next = 0;

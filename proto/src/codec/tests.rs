@@ -254,6 +254,16 @@ fn chunks_are_cut_where_they_lie_to_the_same_frame() {
 }
 
 #[test]
+fn a_part_is_encoded_as_the_schema_says() {
+    let frame = Bytes::from(vec![3; 300_000]);
+    for part in parts(&frame, limits::PART).unwrap() {
+        let client = encode_client(ClientFrame::Part(part.clone()));
+        let server = encode_server(ServerFrame::Part(part.clone()));
+        assert!(chunk::client_part(&part) == client && chunk::server_part(&part) == server);
+    }
+}
+
+#[test]
 fn room_that_is_given_back_is_used_again() {
     let mut assembler = Assembler::default();
     let mut joined = |fill: u8, length: usize| {

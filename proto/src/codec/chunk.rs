@@ -61,8 +61,9 @@ fn whole_part(tag: u32, part: &Part) -> Bytes {
         ..Default::default()
     };
     let head = field_of(&fields.encode_to_vec(), 3, &[], part.bytes.len());
-    let mut whole = field_of(&[], tag, &head, part.bytes.len());
-    whole.reserve_exact(part.bytes.len());
+    let head = field_of(&[], tag, &head, part.bytes.len());
+    let mut whole = Vec::with_capacity(head.len() + part.bytes.len());
+    whole.extend_from_slice(&head);
     append(&mut whole, &part.bytes);
     whole.into()
 }

@@ -87,7 +87,7 @@ impl Both {
 }
 
 impl Options {
-    fn parse(arguments: impl Iterator<Item = String>) -> Result<Self> {
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
         let mut options = Self {
             size: None,
             parts: Vec::new(),
@@ -96,7 +96,6 @@ impl Options {
             hold: false,
             bench: false,
         };
-        let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--bench" => options.bench = true,

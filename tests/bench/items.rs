@@ -7,7 +7,10 @@
 //! cargo test -p plenary-tests --bench items -- 128          # whether it works, unoptimised
 //! ```
 //!
-//! Also `--rounds N` (3), `--json`. Wants `openssl`, `curl` and `nginx` (`apt-get install nginx-light`);
+//! Also `--rounds N` (3), `--json`, and `--between COMMAND`, run before a file goes up and down, outside
+//! what is measured: where the host of a virtual machine takes free memory back, each page that is new costs
+//! half a microsecond of the processor, ten times what copying to it does. Then let a file of the size
+//! of the memory that is left be read in between, so that it is full: `--between 'cat FILE'`. Wants `openssl`, `curl` and `nginx` (`apt-get install nginx-light`);
 //! without one of them the comparison is left out, and that is said. The others neither check what they
 //! carry nor wait for the disk; Plenary does both. In pipes nothing of theirs lies on disk between
 //! cipher and line; in steps it does. Ends with 1 if a goal is missed and `--hold` is given.
@@ -15,7 +18,13 @@
 mod beside;
 mod chat;
 
-use std::{fs, io::Write, path::Path, time::Instant};
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+    time::Instant,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use plenary_client::ids::{ChannelId, Seq};
@@ -47,9 +56,14 @@ struct Options {
     rounds: usize,
     json: bool,
     hold: bool,
+    between: Between,
     /// By `cargo bench`.
     bench: bool,
 }
+
+/// What is done before a file goes up and down.
+#[derive(Default)]
+struct Between(Option<String>);
 
 /// A server, whoever chats, and whoever carries files in processes of their own.
 struct Place {
@@ -86,6 +100,18 @@ impl Both {
     }
 }
 
+impl Between {
+    fn run(&self) -> Result<()> {
+        let Some(words) = &self.0 else { return Ok(()) };
+        let run = Command::new("sh")
+            .args(["-c", words])
+            .stdout(Stdio::null())
+            .status()?;
+        ensure!(run.success(), "{words}: {run}");
+        Ok(())
+    }
+}
+
 impl Options {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
         let mut options = Self {
@@ -94,6 +120,7 @@ impl Options {
             rounds: 3,
             json: false,
             hold: false,
+            between: Between::default(),
             bench: false,
         };
         while let Some(argument) = arguments.next() {
@@ -106,11 +133,17 @@ impl Options {
                     options.rounds = rounds.unwrap_or(Ok(0))?;
                     ensure!(options.rounds > 0, "--rounds wants a number");
                 }
+                "--between" => {
+                    let words = arguments.next().context("--between wants a command")?;
+                    options.between = Between(Some(words));
+                }
                 "files" | "chat" => options.parts.push(argument),
                 other => match other.parse() {
                     Ok(size) => options.size = Some(size),
                     Err(_) => {
-                        bail!("{other:?} is none of MIB, files, chat, --rounds N, --json, --hold")
+                        bail!(
+                            "{other:?} is none of MIB, files, chat, --rounds N, --between COMMAND, --json, --hold"
+                        )
                     }
                 },
             }
@@ -151,16 +184,16 @@ async fn run(options: &Options) -> Result<Vec<Row>> {
         rows.extend(new);
     };
     if options.wants("files") {
-        tell(files(&Place::new().await?, size, options.rounds)?);
+        tell(files(&Place::new().await?, size, options)?);
     }
     if options.wants("chat") {
-        tell(vec![chat(size, options.rounds).await?]);
+        tell(vec![chat(size, options).await?]);
     }
     Ok(rows)
 }
 
 /// Each round on a server of its own: to remove large files is work for the disk, too.
-async fn chat(size: u64, rounds: usize) -> Result<Row> {
+async fn chat(size: u64, options: &Options) -> Result<Row> {
     let mut row = Row {
         work: "chat: p99 idle, beside four transfers".to_owned(),
         unit: "ms",
@@ -168,7 +201,7 @@ async fn chat(size: u64, rounds: usize) -> Result<Row> {
         ours: Vec::new(),
         goal: Goal::Times(P99),
     };
-    for _ in 0..rounds {
+    for _ in 0..options.rounds {
         let mut place = Place::new().await?;
         let file = place.file(size)?;
         let (seq, _) = place.up(2, &file)?;
@@ -180,7 +213,8 @@ async fn chat(size: u64, rounds: usize) -> Result<Row> {
 }
 
 /// Ours and the others' by turns.
-fn files(place: &Place, size: u64, rounds: usize) -> Result<Vec<Row>> {
+fn files(place: &Place, size: u64, options: &Options) -> Result<Vec<Row>> {
+    let between = &options.between;
     let file = &place.file(size)?;
     let gib = size as f64 / (1024 * MIB) as f64;
     let digest = sha256_of(file)?;
@@ -195,7 +229,8 @@ fn files(place: &Place, size: u64, rounds: usize) -> Result<Vec<Row>> {
         }
     };
     let (mut ours, mut pipes, mut steps) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..rounds {
+    for _ in 0..options.rounds {
+        between.run()?;
         let (seq, up) = place.up(2, file)?;
         let into = place.home.path().join("in");
         fs::create_dir(&into)?;
@@ -204,7 +239,9 @@ fn files(place: &Place, size: u64, rounds: usize) -> Result<Vec<Row>> {
         fs::remove_dir_all(&into)?;
         ours.push(Both { up, down });
         if let Some(others) = &others {
+            between.run()?;
             pipes.push(others.in_pipes(file)?);
+            between.run()?;
             steps.push(others.in_steps(file)?);
         }
     }

@@ -7,11 +7,6 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// What is added to the nice value (`sched(7)`) of these threads: where both want the processor, they
-/// get a tenth of what others get.
-#[cfg(target_os = "linux")]
-const NICE: i32 = 10;
-
 /// TLS and frames of all transfers: one thread carries more than a line of ten gigabits, and two do
 /// not wait for one another. What seals and verifies has threads beside them.
 const WORKERS: usize = 2;
@@ -35,48 +30,51 @@ fn make() -> Option<Runtime> {
     Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .thread_name("plenary-bulk")
-        .on_thread_start(yielding())
+        .on_thread_start(stand_back)
         .enable_all()
         .build()
         .inspect_err(|error| tracing::debug!(%error, "no threads for transfers"))
         .ok()
 }
 
-/// What lowers a thread's priority below that of this one: threads inherit it from whichever starts
-/// them, so what is set is a value and no difference.
+/// `SCHED_IDLE` (`sched(7)`): set aside at once when another thread wakes, where Linux lets one of any
+/// nice value run its slice of milliseconds to the end. Only Linux lets each thread have its own;
+/// elsewhere chat would stand back with them.
 #[cfg(target_os = "linux")]
-fn yielding() -> impl Fn() {
-    use rustix::process::{getpriority_process, setpriority_process};
-    let nice = getpriority_process(None).map(|nice| nice.saturating_add(NICE));
-    move || {
-        if let Err(error) = nice.and_then(|nice| setpriority_process(None, nice)) {
-            tracing::debug!(%error, "a transfer's thread keeps the priority of all others");
-        }
+fn stand_back() {
+    use thread_priority::{
+        NormalThreadSchedulePolicy::Idle, ThreadPriority, ThreadSchedulePolicy::Normal,
+        set_thread_priority_and_policy, thread_native_id,
+    };
+    let stands =
+        set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, Normal(Idle));
+    if let Err(error) = stands {
+        tracing::debug!(%error, "a transfer's thread keeps the priority of all others");
     }
 }
 
-/// Only Linux gives each thread a nice value of its own; elsewhere chat would yield with them.
 #[cfg(not(target_os = "linux"))]
-fn yielding() -> impl Fn() {
-    || {}
-}
+fn stand_back() {}
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use rustix::process::getpriority_process;
+    use thread_priority::{
+        NormalThreadSchedulePolicy::{Idle, Other},
+        ThreadSchedulePolicy::Normal,
+        thread_schedule_policy,
+    };
 
     use super::*;
 
     #[tokio::test]
-    async fn transfers_yield_and_the_rest_of_the_process_does_not() {
-        let nice = || getpriority_process(None).unwrap();
-        let ours = nice();
+    async fn transfers_stand_back_and_the_rest_of_the_process_does_not() {
+        let policy = || thread_schedule_policy().unwrap();
+        assert_eq!(policy(), Normal(Other));
         let theirs = spawn(async move {
-            let blocking = tokio::task::spawn_blocking(nice);
-            (nice(), blocking.await.unwrap())
+            let blocking = tokio::task::spawn_blocking(policy);
+            (policy(), blocking.await.unwrap())
         });
-        let yielding = (ours + NICE).min(19);
-        assert_eq!(theirs.await.unwrap(), (yielding, yielding));
-        assert_eq!(nice(), ours);
+        assert_eq!(theirs.await.unwrap(), (Normal(Idle), Normal(Idle)));
+        assert_eq!(policy(), Normal(Other));
     }
 }

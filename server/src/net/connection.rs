@@ -100,8 +100,15 @@ pub struct Connection {
 pub enum Entered {
     /// It has ended.
     Ended(Ended),
-    /// It carries chat, from here on by [`Connection::serve_here`].
-    Chats(Box<Connection>, Box<dyn Session>),
+    /// It goes on by [`Connection::serve_here`].
+    Settled {
+        /// With all that has been said.
+        connection: Box<Connection>,
+        /// Who it is.
+        session: Box<dyn Session>,
+        /// It carries items, not chat.
+        items: bool,
+    },
 }
 
 /// Why an exchange is left.
@@ -120,8 +127,7 @@ impl From<Ended> for Left {
 }
 
 impl Connection {
-    /// Sees it through until the session is settled; what carries items is then served here to its
-    /// end, what carries chat is not.
+    /// Sees it through until the session is settled.
     pub async fn enter(mut self: Box<Self>, mut session: Box<dyn Session>) -> Entered {
         let left = match self.open(&mut *session).await {
             Ok(()) => self.exchange(&mut *session).await,
@@ -129,8 +135,13 @@ impl Connection {
         };
         Entered::Ended(match left {
             Left::Ended(ended) => self.part(session, ended).await,
-            Left::Settled { items: true } => self.serve(session).await,
-            Left::Settled { items: false } => return Entered::Chats(self, session),
+            Left::Settled { items } => {
+                return Entered::Settled {
+                    connection: self,
+                    session,
+                    items,
+                };
+            }
         })
     }
 

@@ -1,27 +1,30 @@
 //! Threads of their own for what chat is not to wait for: handshakes, and connections that carry items.
 //!
 //! Every connection begins on a lane, with its TLS, its upgrade and its authentication: a crowd at the
-//! door costs those who are in little. Chat leaves the lane once it is settled. A bulk connection stays
-//! to its end: its TLS, its frames and the work on its chunks. The threads of a lane yield to all others
-//! of the server (see [`NICE`]); a machine with nothing else to do gives them all it has. One thread
-//! runs what a lane's connections do, so the allocator keeps one arena for the chunks of a connection:
-//! spread over the server's workers, each would keep a window of its own.
+//! door costs those who are in little. It leaves that lane once it is settled: what chats for the main
+//! threads, what carries items for a lane of another kind, to its end. One thread runs what a lane's
+//! connections do, so the allocator keeps one arena for the chunks of a connection: spread over the
+//! server's workers, each would keep a window of its own.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 
-#[cfg(target_os = "linux")]
-use rustix::process::{getpriority_process, setpriority_process};
 use tokio::runtime::{Builder, Runtime};
-use tracing::{Instrument, Span, debug, warn};
+use tracing::{Instrument, Span, warn};
 
-/// What is added to the nice value (`sched(7)`) of a lane's threads: where both want the processor,
-/// they get a tenth of what a chat thread gets, and are set aside as soon as one wakes.
-#[cfg(target_os = "linux")]
-const NICE: i32 = 10;
+/// What a lane's threads do, and with it how far they stand back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Where a chat thread wants the processor, too, they get a tenth of what it gets: whoever knocks
+    /// is let in also at a busy server.
+    Handshakes,
+    /// `SCHED_IDLE` (`sched(7)`): set aside at once when a chat thread wakes, where Linux lets a thread
+    /// of any nice value run its slice of milliseconds to the end.
+    Items,
+}
 
-/// All lanes of a server: one for each processor.
+/// All lanes of a kind: one for each processor.
 #[derive(Debug)]
 pub struct Lanes(Vec<Lane>);
 
@@ -34,11 +37,11 @@ struct Lane {
 
 impl Lanes {
     /// Starts their threads. Where the system gives none there are none, and chat may wait.
-    pub fn start() -> Self {
+    pub fn start(kind: Kind) -> Self {
         let count = available_parallelism().map_or(1, usize::from);
-        let lanes: io::Result<_> = (0..count).map(|_| Lane::start()).collect();
+        let lanes: io::Result<_> = (0..count).map(|_| Lane::start(kind)).collect();
         Self(lanes.unwrap_or_else(|error| {
-            warn!(%error, "no threads for handshakes and items: chat may wait for them");
+            warn!(%error, ?kind, "no threads for these: chat may wait for them");
             Vec::new()
         }))
     }
@@ -61,11 +64,14 @@ impl Lanes {
 }
 
 impl Lane {
-    fn start() -> io::Result<Self> {
+    fn start(kind: Kind) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
-            .thread_name("plenary-lane")
-            .on_thread_start(yielding())
+            .thread_name(match kind {
+                Kind::Handshakes => "plenary-door",
+                Kind::Items => "plenary-items",
+            })
+            .on_thread_start(standing_back(kind))
             .enable_all()
             .build()?;
         Ok(Self {
@@ -100,20 +106,37 @@ impl Drop for Place<'_> {
     }
 }
 
-/// What lowers a thread's priority below that of this one: threads inherit it from whichever starts
-/// them, so what is set is a value and no difference. On Linux a nice value is each thread's own.
+/// What makes a thread stand back behind this one. Threads inherit it from whichever starts them, so
+/// what is set is a value and no difference. On Linux it is each thread's own.
 #[cfg(target_os = "linux")]
-fn yielding() -> impl Fn() {
+fn standing_back(kind: Kind) -> impl Fn() {
+    use rustix::process::{getpriority_process, setpriority_process};
+    use thread_priority::{
+        NormalThreadSchedulePolicy::Idle, ThreadPriority, ThreadSchedulePolicy,
+        set_thread_priority_and_policy, thread_native_id,
+    };
+    /// A tenth of the weight of nice 0.
+    const NICE: i32 = 10;
     let nice = getpriority_process(None).map(|nice| nice.saturating_add(NICE));
     move || {
-        if let Err(error) = nice.and_then(|nice| setpriority_process(None, nice)) {
-            debug!(%error, "a lane keeps the priority of all other threads");
+        let stands_back = match kind {
+            Kind::Handshakes => nice
+                .and_then(|nice| setpriority_process(None, nice))
+                .map_err(|error| error.to_string()),
+            Kind::Items => {
+                let idle = ThreadSchedulePolicy::Normal(Idle);
+                set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle)
+                    .map_err(|error| error.to_string())
+            }
+        };
+        if let Err(error) = stands_back {
+            tracing::debug!(%error, ?kind, "a lane keeps the priority of all other threads");
         }
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn yielding() -> impl Fn() {
+fn standing_back(_: Kind) -> impl Fn() {
     || {}
 }
 
@@ -126,7 +149,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_connection_stays_on_one_lane_and_the_lanes_share_them() {
-        let lanes = Arc::new(Lanes::start());
+        let lanes = Arc::new(Lanes::start(Kind::Items));
         let count = lanes.0.len();
         let began = Arc::new(tokio::sync::Barrier::new(count));
         let runs: Vec<_> = (0..count)
@@ -167,16 +190,37 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn their_threads_yield_and_ours_do_not() {
-        let nice = || getpriority_process(None).unwrap();
-        let ours = nice();
-        let lanes = Lanes::start();
-        let theirs = lanes.run(async move {
-            let blocking = tokio::task::spawn_blocking(nice);
-            (nice(), blocking.await.unwrap())
-        });
-        let yielding = (ours + NICE).min(19);
-        assert_eq!(theirs.await, Some((yielding, yielding)));
-        assert_eq!(nice(), ours);
+    async fn their_threads_stand_back_and_ours_do_not() {
+        use rustix::process::getpriority_process;
+        use thread_priority::{
+            NormalThreadSchedulePolicy::{Idle, Other},
+            ThreadSchedulePolicy::Normal,
+            thread_schedule_policy,
+        };
+        const NICE: i32 = 10;
+        let stands = || {
+            (
+                thread_schedule_policy().unwrap(),
+                getpriority_process(None).unwrap(),
+            )
+        };
+        let ours = stands();
+        assert_eq!(ours.0, Normal(Other));
+        for kind in [Kind::Handshakes, Kind::Items] {
+            let lanes = Lanes::start(kind);
+            let theirs = lanes.run(async move {
+                let blocking = tokio::task::spawn_blocking(stands);
+                [stands(), blocking.await.unwrap()]
+            });
+            for theirs in theirs.await.unwrap() {
+                match kind {
+                    Kind::Handshakes => {
+                        assert_eq!(theirs, (Normal(Other), (ours.1 + NICE).min(19)));
+                    }
+                    Kind::Items => assert_eq!(theirs.0, Normal(Idle)),
+                }
+            }
+        }
+        assert_eq!(stands(), ours);
     }
 }

@@ -17,7 +17,7 @@ use tracing::{Instrument, debug, info, info_span, warn};
 use super::beside::Beside;
 use super::connection::{Connection, Ended, Entered, Pace};
 use super::gate::{Gate, Slot, Verdict};
-use super::lanes::Lanes;
+use super::lanes::{Kind, Lanes};
 use super::outbox::{ConnectionId, outbox};
 use super::session::{Closing, Link, Note, Service};
 use super::upgrade::{Upgraded, upgrade};
@@ -81,7 +81,8 @@ pub async fn serve(
         settings,
         stop: stop.clone(),
         ids: AtomicU64::new(1),
-        lanes: Lanes::start(),
+        door: Lanes::start(Kind::Handshakes),
+        items: Lanes::start(Kind::Items),
     });
     loop {
         let accepted = select! {
@@ -156,7 +157,8 @@ struct Shared {
     settings: Settings,
     stop: watch::Receiver<bool>,
     ids: AtomicU64,
-    lanes: Lanes,
+    door: Lanes,
+    items: Lanes,
 }
 
 /// An accepted TCP connection with everything it needs.
@@ -170,30 +172,39 @@ struct Arrival {
 }
 
 impl Arrival {
-    /// Sees it in on a lane; what carries chat then goes on here, in a task of its own: the
-    /// handshake's memory is given back.
+    /// Sees it in on a lane; what chats then goes on here, in a task of its own: the handshake's memory
+    /// is given back.
     async fn enter(self, stream: TcpStream, slot: Slot) {
         let id = ConnectionId(self.shared.ids.fetch_add(1, Ordering::Relaxed));
         let address: IpAddr = self.peer.ip();
         let span = info_span!("connection", id = id.0, %address);
         let work = Box::pin(self.handshakes(stream, slot, id));
-        let work = self.shared.lanes.run(work).instrument(span.clone());
-        match work.await {
-            Some(None) => {}
-            Some(Some(Entered::Ended(ended))) => span.in_scope(|| self.ended(ended)),
-            None => span.in_scope(|| self.ended(Ended::Closed(Closing::Failed))),
-            Some(Some(Entered::Chats(mut connection, session))) => {
-                let task = async move {
-                    let ended = connection.serve_here(session).await;
-                    self.ended(ended);
-                };
-                debug_assert!(size_of_val(&task) < TASK, "{}", size_of_val(&task));
-                tokio::spawn(task.instrument(span));
-            }
-        }
+        let work = self.shared.door.run(work).instrument(span.clone());
+        let failed = Ended::Closed(Closing::Failed);
+        let (mut connection, session, items) = match work.await {
+            Some(None) => return,
+            Some(Some(Entered::Ended(ended))) => return span.in_scope(|| self.ended(ended)),
+            None => return span.in_scope(|| self.ended(failed)),
+            Some(Some(Entered::Settled {
+                connection,
+                session,
+                items,
+            })) => (connection, session, items),
+        };
+        let task = async move {
+            let shared = self.shared.clone();
+            let serve = async move { connection.serve_here(session).await };
+            let ended = match items {
+                true => shared.items.run(Box::pin(serve)).await.unwrap_or(failed),
+                false => serve.await,
+            };
+            self.ended(ended);
+        };
+        debug_assert!(size_of_val(&task) < TASK, "{}", size_of_val(&task));
+        tokio::spawn(task.instrument(span));
     }
 
-    /// Everything until it chats or has ended. `None`: no session was ever opened.
+    /// Everything until it is settled or has ended. `None`: no session was ever opened.
     fn handshakes(
         &self,
         stream: TcpStream,

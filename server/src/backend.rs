@@ -5,11 +5,12 @@ use std::sync::Arc;
 use anyhow::Context;
 use plenary_core::items::Items;
 use plenary_core::network::{Network, Parts};
+use plenary_core::store::Store;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::config::Config;
 use crate::folder::Folder;
-use crate::items::{FolderItems, ObjectBlobs};
+use crate::items::{Courtesy, FolderItems, ObjectBlobs};
 use crate::net::Registry;
 use crate::rebuild::store_path;
 use crate::store::{EmbeddedStore, StoreOptions};
@@ -42,7 +43,10 @@ impl Backend {
             Some(blobs) => FolderItems::open_with(&items, blobs),
             None => FolderItems::open(&items),
         };
-        let items: Arc<dyn Items> = Arc::new(items.context("the items cannot be opened")?);
+        let items = items.context("the items cannot be opened")?;
+        let courtesy = Arc::new(Courtesy::new(config.items.bytes_per_second_beside_chat));
+        let items: Arc<dyn Items> = Arc::new(items.giving_way(courtesy.clone()));
+        store.watch(Box::new(move |moved| courtesy.said(moved.len())));
         let mut token_key = [0; 32];
         SystemRandom::new()
             .fill(&mut token_key)

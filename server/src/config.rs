@@ -99,6 +99,8 @@ pub struct Items {
     pub member_bytes: u64,
     /// Sealed bytes of all items; 0: no limit but the disk.
     pub total_bytes: u64,
+    /// Bytes a second of all transfers together, either way, while members talk; 0: no limit.
+    pub bytes_per_second_beside_chat: u64,
     /// How long an item is kept, where its sender does not say, in days.
     pub keep_days: u32,
     /// How long a sender may have it kept, in days.
@@ -255,6 +257,7 @@ impl Default for Items {
             largest_bytes: core.item_size,
             member_bytes: core.member_bytes,
             total_bytes: core.total_bytes,
+            bytes_per_second_beside_chat: 128 << 20,
             keep_days: core.keep_days,
             longest_keep_days: core.longest_keep_days,
             s3: ObjectStoreSettings::default(),
@@ -452,6 +455,11 @@ impl Config {
             "items.largest_bytes",
             (1..=largest).contains(&items.largest_bytes),
             "from 1 to 68719476736: what the largest file takes",
+        )?;
+        require(
+            "items.bytes_per_second_beside_chat",
+            matches!(items.bytes_per_second_beside_chat, 0 | 1_048_576..),
+            "0 for no limit, else at least 1048576",
         )?;
         require(
             "items.keep_days",

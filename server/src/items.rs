@@ -19,6 +19,7 @@
 
 mod about;
 mod blobs;
+mod courtesy;
 mod list;
 mod object;
 mod upload;
@@ -38,6 +39,7 @@ use plenary_proto::ids::{Digest, ItemId, UnixMillis};
 use plenary_proto::limits::BULK_MESSAGE;
 
 use blobs::{Blobs, FolderBlobs};
+pub use courtesy::Courtesy;
 use list::List;
 pub use object::{ObjectBlobs, ObjectStoreSettings};
 use upload::Upload;
@@ -60,7 +62,10 @@ const LIST: &str = "list";
 
 /// Items on disk, the committed ones there or in an object store. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct FolderItems(Arc<Inner>);
+pub struct FolderItems {
+    inner: Arc<Inner>,
+    courtesy: Arc<Courtesy>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -97,7 +102,7 @@ impl FolderItems {
         fs::create_dir_all(&staging).map_err(unavailable)?;
         fs::create_dir_all(&lists).map_err(unavailable)?;
         sync_folder(folder).map_err(unavailable)?;
-        Ok(Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             staging,
             lists,
             blobs,
@@ -105,14 +110,23 @@ impl FolderItems {
             making: Mutex::default(),
             stripes: [const { tokio::sync::Mutex::const_new(()) }; STRIPES],
             headroom: HEADROOM,
-        })))
+        });
+        Ok(Self {
+            inner,
+            courtesy: Arc::new(Courtesy::new(0)),
+        })
+    }
+
+    /// What is put and read gives way to messages by this.
+    pub fn giving_way(self, courtesy: Arc<Courtesy>) -> Self {
+        Self { courtesy, ..self }
     }
 
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Inner) -> Result<T, ItemsError> + Send + 'static,
     ) -> Result<T, ItemsError> {
-        let inner = self.0.clone();
+        let inner = self.inner.clone();
         tokio::task::spawn_blocking(move || work(&inner))
             .await
             .map_err(unavailable)?
@@ -120,7 +134,7 @@ impl FolderItems {
 
     async fn only(&self, item: ItemId) -> tokio::sync::MutexGuard<'_, ()> {
         let stripe = usize::from(item.0[0]) % STRIPES;
-        self.0.stripes[stripe].lock().await
+        self.inner.stripes[stripe].lock().await
     }
 }
 
@@ -131,6 +145,7 @@ impl Items for FolderItems {
     }
 
     async fn put(&self, item: ItemId, index: u32, bytes: Bytes) -> Result<(), ItemsError> {
+        self.courtesy.turn(bytes.len()).await;
         self.blocking(move |inner| inner.put(item, index, &bytes))
             .await
     }
@@ -145,7 +160,7 @@ impl Items for FolderItems {
         let Some((part, size)) = checked.await? else {
             return Ok(());
         };
-        self.0.blobs.take(item, &part, size).await?;
+        self.inner.blobs.take(item, &part, size).await?;
         self.blocking(move |inner| inner.publish(item, size)).await
     }
 
@@ -155,8 +170,9 @@ impl Items for FolderItems {
         if left == 0 {
             return Err(ItemsError::Shape("beyond the end of the item"));
         }
-        let length = u64::from(length).min(left).min(BULK_MESSAGE as u64);
-        self.0.blobs.range(item, offset, length as usize).await
+        let length = u64::from(length).min(left).min(BULK_MESSAGE as u64) as usize;
+        self.courtesy.turn(length).await;
+        self.inner.blobs.range(item, offset, length).await
     }
 
     async fn root(&self, item: ItemId) -> Result<Digest, ItemsError> {
@@ -170,11 +186,11 @@ impl Items for FolderItems {
     async fn remove(&self, item: ItemId) -> Result<(), ItemsError> {
         let _only = self.only(item).await;
         self.blocking(move |inner| inner.withdraw(item)).await?;
-        self.0.blobs.remove(item).await
+        self.inner.blobs.remove(item).await
     }
 
     async fn list(&self) -> Result<Vec<Held>, ItemsError> {
-        let blobs = self.0.blobs.list().await?;
+        let blobs = self.inner.blobs.list().await?;
         self.blocking(move |inner| inner.all(blobs)).await
     }
 
@@ -187,7 +203,7 @@ impl Items for FolderItems {
         for (index, hash) in (0..).zip(&list.hashes) {
             let offset = u64::from(index) * u64::from(list.about.chunk);
             let length = list.about.chunk_len(index).unwrap_or(0) as usize;
-            match self.0.blobs.range(item, offset, length).await {
+            match self.inner.blobs.range(item, offset, length).await {
                 Ok(bytes) if chunk_hash(&bytes) == *hash => {}
                 // Too short or gone is damage, too.
                 Ok(_) | Err(ItemsError::NotFound | ItemsError::Shape(_)) => {

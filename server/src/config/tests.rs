@@ -94,6 +94,10 @@ fn typos_and_nonsense_are_refused_by_name() {
         ("[log]\nfilter = \"loud=\\\"\"", "log.filter"),
         ("[log]\nformat = \"xml\"", "format"),
         ("[items]\nlargest_bytes = 0", "items.largest_bytes"),
+        (
+            "[items]\nbytes_per_second_beside_chat = 1000",
+            "items.bytes_per_second_beside_chat",
+        ),
         ("[items]\nkeep_days = 4000", "items.keep_days"),
         ("[items.s3]\nbucket = \"\"", "items.s3.bucket"),
         (

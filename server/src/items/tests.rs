@@ -2,6 +2,7 @@
 
 use plenary_certs::item_root::{ItemRoot, chunk_hash};
 use plenary_proto::ids::{ChannelId, DeviceId};
+use tokio::time::{Duration, Instant};
 
 use super::*;
 
@@ -222,7 +223,7 @@ async fn many_uploads_at_once_do_not_mix() {
             .await
             .unwrap();
     }
-    assert!(lock(&items.0.uploads).is_empty());
+    assert!(lock(&items.inner.uploads).is_empty());
 }
 
 #[tokio::test]
@@ -273,7 +274,7 @@ async fn a_damaged_reservation_is_refused_and_kept() {
         let mut bytes = whole.clone();
         bytes[at] ^= 1;
         fs::write(&about, &bytes).unwrap();
-        lock(&items.0.uploads).clear();
+        lock(&items.inner.uploads).clear();
         let refused = items.status(ItemId([1; 16])).await.unwrap_err();
         assert!(refused.to_string().contains("damaged"), "{refused}");
     }
@@ -293,9 +294,13 @@ async fn a_commit_cut_off_anywhere_is_completed_by_the_same_commit() {
         items.reserve(reservation(1, 350)).await.unwrap();
         put_all(&items, item, &content).await;
         let staged = folder.path().join(STAGING).join(item.to_string());
-        let (part, size) = items.0.check_whole(item, root(&content)).unwrap().unwrap();
+        let (part, size) = items
+            .inner
+            .check_whole(item, root(&content))
+            .unwrap()
+            .unwrap();
         if steps > 1 {
-            items.0.blobs.take(item, &part, size).await.unwrap();
+            items.inner.blobs.take(item, &part, size).await.unwrap();
         }
         if steps > 2 {
             let listed = folder.path().join(LISTS).join(item.to_string());
@@ -381,11 +386,11 @@ fn lines_that_put_at_once_share_groups_and_agree() {
 #[tokio::test]
 async fn what_the_disk_has_no_room_for_is_refused_with_what_is_left() {
     let (folder, mut items) = items();
-    Arc::get_mut(&mut items.0).unwrap().headroom = u64::MAX;
+    Arc::get_mut(&mut items.inner).unwrap().headroom = u64::MAX;
     let refused = items.reserve(reservation(1, 50)).await.unwrap_err();
     assert!(matches!(&refused, ItemsError::Quota(why) if why.contains("0 are left")));
     assert!(there(&folder).is_empty());
-    Arc::get_mut(&mut items.0).unwrap().headroom = 0;
+    Arc::get_mut(&mut items.inner).unwrap().headroom = 0;
     items.reserve(reservation(1, 50)).await.unwrap();
 }
 
@@ -397,7 +402,7 @@ async fn after_a_sync_that_failed_nothing_of_it_is_believed_and_the_upload_goes_
     items.reserve(reservation(1, 350)).await.unwrap();
     let chunk = |index: usize| Bytes::copy_from_slice(content.chunks(100).nth(index).unwrap());
     items.put(item, 0, chunk(0)).await.unwrap();
-    let upload = items.0.upload(item).unwrap().unwrap();
+    let upload = items.inner.upload(item).unwrap().unwrap();
     upload
         .broken
         .store(true, std::sync::atomic::Ordering::SeqCst);
@@ -416,4 +421,31 @@ async fn after_a_sync_that_failed_nothing_of_it_is_believed_and_the_upload_goes_
     items.commit(item, root(&content)).await.unwrap();
     assert_eq!(items.range(item, 0, 1000).await.unwrap(), content);
     assert_eq!(there(&folder), ["blobs/1", "lists/1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn puts_and_reads_give_way_while_members_talk() {
+    let (_folder, items) = items();
+    let courtesy = Arc::new(Courtesy::new(10 * u64::from(CHUNK)));
+    let items = items.giving_way(courtesy.clone());
+    let content = content(4 * u64::from(CHUNK));
+    let item = items.reserve(reservation(1, 400)).await.unwrap();
+    let item = item.reservation.item;
+    // Three chunks wait a tenth of a second each.
+    let slowly = Duration::from_millis(300)..Duration::from_millis(400);
+
+    courtesy.said(1_000);
+    let begun = Instant::now();
+    put_all(&items, item, &content).await;
+    assert!(slowly.contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    items.commit(item, root(&content)).await.unwrap();
+
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    courtesy.said(1_000);
+    let begun = Instant::now();
+    for chunk in 0..4 {
+        let offset = chunk * u64::from(CHUNK);
+        items.range(item, offset, CHUNK).await.unwrap();
+    }
+    assert!(slowly.contains(&begun.elapsed()), "{:?}", begun.elapsed());
 }

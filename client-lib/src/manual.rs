@@ -201,7 +201,7 @@
 //! Here a frame above the message limit is cut into ordinary messages, and pushes pass between the
 //! parts: a joiner needs no second connection, and a chat message waits for one part at most.
 //!
-//! **Transfers yield.** They run on threads of their own, on Linux of lower priority (nice 10): sealing
+//! **Transfers yield.** They run on threads of their own, on Linux of the idle class: sealing
 //! a gigabyte must not make a message wait, here or in another program. With nothing else to do they are
 //! as fast. The threads are the process's, not a client's, which may be dropped where nobody can wait
 //! for a thread. Chunks travel in parts that fit the processor's cache, and the room of one that was

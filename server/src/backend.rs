@@ -23,6 +23,8 @@ pub struct Backend {
     pub store: Arc<EmbeddedStore>,
     /// For backups.
     pub items: Arc<dyn Items>,
+    /// How transfers give way to messages.
+    pub courtesy: Arc<Courtesy>,
 }
 
 impl Backend {
@@ -46,7 +48,8 @@ impl Backend {
         let items = items.context("the items cannot be opened")?;
         let courtesy = Arc::new(Courtesy::new(config.items.bytes_per_second_beside_chat));
         let items: Arc<dyn Items> = Arc::new(items.giving_way(courtesy.clone()));
-        store.watch(Box::new(move |moved| courtesy.said(moved.len())));
+        let heard = courtesy.clone();
+        store.watch(Box::new(move |moved| heard.said(moved.len())));
         let mut token_key = [0; 32];
         SystemRandom::new()
             .fill(&mut token_key)
@@ -64,6 +67,7 @@ impl Backend {
             network,
             store,
             items,
+            courtesy,
         })
     }
 }

@@ -59,6 +59,7 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
         network,
         store,
         items,
+        courtesy,
     } = Backend::open(&config, &folder, registry.clone()).await?;
     let certificates = Keeper::start(&config, folder.clone(), now())?;
     let identity = certificates.served();
@@ -92,6 +93,7 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
         network: network.clone(),
         store: store.clone(),
         items,
+        courtesy,
         registry: registry.clone(),
         certificates,
         come_back: come_back.clone(),

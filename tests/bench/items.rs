@@ -7,13 +7,15 @@
 //! cargo test -p plenary-tests --bench items -- 128          # whether it works, unoptimised
 //! ```
 //!
-//! Also `--rounds N` (3), `--json`, and `--between COMMAND`, run before a file goes up and down, outside
-//! what is measured: where the host of a virtual machine takes free memory back, each page that is new costs
-//! half a microsecond of the processor, ten times what copying to it does. Then let a file of the size
-//! of the memory that is left be read in between, so that it is full: `--between 'cat FILE'`. Wants `openssl`, `curl` and `nginx` (`apt-get install nginx-light`);
+//! Also `--rounds N` (3) and `--json`. Wants `openssl`, `curl` and `nginx` (`apt-get install nginx-light`);
 //! without one of them the comparison is left out, and that is said. The others neither check what they
 //! carry nor wait for the disk; Plenary does both. In pipes nothing of theirs lies on disk between
 //! cipher and line; in steps it does. Ends with 1 if a goal is missed and `--hold` is given.
+//!
+//! `--between COMMAND` is run before a file goes up and down, outside what is measured. Where the host of
+//! a virtual machine takes free memory back, each page that is new costs half a microsecond of the
+//! processor, ten times what copying to it does. A large file, read anew each time, keeps memory full:
+//! `--between 'dd if=FILE iflag=nocache count=0; cat FILE'`.
 
 mod beside;
 mod chat;
@@ -187,13 +189,13 @@ async fn run(options: &Options) -> Result<Vec<Row>> {
         tell(files(&Place::new().await?, size, options)?);
     }
     if options.wants("chat") {
-        tell(vec![chat(size, options).await?]);
+        tell(vec![chat(size, options.rounds).await?]);
     }
     Ok(rows)
 }
 
 /// Each round on a server of its own: to remove large files is work for the disk, too.
-async fn chat(size: u64, options: &Options) -> Result<Row> {
+async fn chat(size: u64, rounds: usize) -> Result<Row> {
     let mut row = Row {
         work: "chat: p99 idle, beside four transfers".to_owned(),
         unit: "ms",
@@ -201,7 +203,7 @@ async fn chat(size: u64, options: &Options) -> Result<Row> {
         ours: Vec::new(),
         goal: Goal::Times(P99),
     };
-    for _ in 0..options.rounds {
+    for _ in 0..rounds {
         let mut place = Place::new().await?;
         let file = place.file(size)?;
         let (seq, _) = place.up(2, &file)?;

@@ -27,6 +27,7 @@ use crate::certificate::Keeper;
 use crate::clock::now;
 use crate::config::{Config, ConfigError};
 use crate::folder::Folder;
+use crate::items::Courtesy;
 use crate::metrics::{Metrics, Snapshot};
 use crate::net::{Registry, Seen};
 use crate::operations::Operations;
@@ -52,6 +53,7 @@ pub struct Parts {
     pub network: Arc<Network>,
     pub store: Arc<EmbeddedStore>,
     pub items: Arc<dyn Items>,
+    pub courtesy: Arc<Courtesy>,
     pub registry: Arc<Registry>,
     pub certificates: Keeper,
     pub come_back: Arc<ComeBack>,
@@ -204,6 +206,8 @@ impl Office {
         (self.parts.set_filter)(&wanted.log.filter)
             .map_err(|error| anyhow::anyhow!("the log filter was not taken: {error}"))?;
         self.parts.network.set_item_limits(&wanted.core());
+        let beside_chat = wanted.items.bytes_per_second_beside_chat;
+        self.parts.courtesy.set(beside_chat);
         self.parts.come_back.set(wanted.limits.come_back_seconds);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Config {
             // What stays until a restart is what is in force.

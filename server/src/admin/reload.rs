@@ -4,7 +4,7 @@ use super::protocol::Reloaded;
 use crate::config::Config;
 
 /// Keys whose new values a reload puts in force. What is not named waits for a restart.
-const LIVE: [&str; 11] = [
+const LIVE: [&str; 12] = [
     "tls.chain",
     "tls.key",
     "names",
@@ -15,6 +15,7 @@ const LIVE: [&str; 11] = [
     "items.total_bytes",
     "items.keep_days",
     "items.longest_keep_days",
+    "items.bytes_per_second_beside_chat",
     "scrub.",
 ];
 /// Keys that only commands read.

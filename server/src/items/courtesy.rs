@@ -4,6 +4,7 @@
 //! under way to the same disk. So while messages come, all transfers together keep to a rate; in
 //! silence, and where only now and then a word is said, they do not.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ const TALK: usize = 10;
 #[derive(Debug)]
 pub struct Courtesy {
     /// Bytes a second; 0: transfers never give way.
-    rate: u64,
+    rate: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -38,7 +39,7 @@ impl Courtesy {
     pub fn new(rate: u64) -> Self {
         let now = Instant::now();
         Self {
-            rate,
+            rate: AtomicU64::new(rate),
             state: Mutex::new(State {
                 since: now,
                 messages: 0,
@@ -48,20 +49,24 @@ impl Courtesy {
         }
     }
 
+    /// As [`Courtesy::new`], from now on.
+    pub fn set(&self, rate: u64) {
+        self.rate.store(rate, Ordering::Relaxed);
+    }
+
     /// So many messages were said.
     pub fn said(&self, messages: usize) {
-        if self.rate > 0 {
-            self.state().said(messages, Instant::now());
-        }
+        self.state().said(messages, Instant::now());
     }
 
     /// Waits until so many bytes may go. First come, first served, so that each of several transfers has
     /// its share.
     pub async fn turn(&self, bytes: usize) {
-        if self.rate == 0 {
+        let rate = self.rate.load(Ordering::Relaxed);
+        if rate == 0 {
             return;
         }
-        let turn = self.state().turn(bytes, self.rate, Instant::now());
+        let turn = self.state().turn(bytes, rate, Instant::now());
         if let Some(turn) = turn {
             sleep_until(turn).await;
         }
@@ -165,5 +170,7 @@ mod tests {
         let courtesy = Courtesy::new(0);
         courtesy.said(1_000);
         assert_eq!(takes(&courtesy, 1_000).await, Duration::ZERO);
+        courtesy.set(8 * MIB as u64);
+        assert_eq!(takes(&courtesy, 5).await, Duration::from_millis(500));
     }
 }

@@ -10,6 +10,7 @@ use plenary_core::hub::{ConnectionId, Hub, To, moved_frame};
 use plenary_core::network::Network;
 use plenary_core::session::{self, Closed};
 use plenary_core::store::Moved;
+use plenary_proto::codec::Payload;
 use plenary_proto::ids::{ChannelId, DeviceId, Digest, MemberId};
 use plenary_proto::request::Purpose;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -112,7 +113,7 @@ impl Session for Conversation {
         let (state, frames) =
             session::Session::open(network, self.connection, self.exporter, nonce, now());
         self.state = Some(state);
-        Step::reply(frames)
+        Step::reply(frames.into_iter().map(Payload::from).collect())
     }
 
     async fn message(&mut self, message: Bytes) -> Turn {
@@ -154,7 +155,7 @@ impl Session for Conversation {
         }
     }
 
-    fn farewell(&mut self, end: End) -> Vec<Bytes> {
+    fn farewell(&mut self, end: End) -> Vec<Payload> {
         let (reason, retry_after_ms) = match end {
             End::Shutdown => ("the server stops", self.back_in()),
             End::Cut(Cut::Dropped) => ("ended by the operator", 1_000),
@@ -164,7 +165,7 @@ impl Session for Conversation {
             .state
             .as_ref()
             .and_then(|state| state.farewell(reason, retry_after_ms));
-        Vec::from_iter(bye)
+        bye.map(Payload::from).into_iter().collect()
     }
 }
 

@@ -6,6 +6,8 @@ use std::{
     path::Path,
 };
 
+use plenary_proto::rooms::Rooms;
+
 use super::{
     ItemError, Manifest, Plan, SealedChunk, Sealer, error::io, journal::Journal, record::Record,
     running::Running,
@@ -26,6 +28,7 @@ pub struct Outgoing<R> {
     known: VecDeque<Record>,
     /// Sealed and journalled, waiting to be taken.
     ready: VecDeque<SealedChunk>,
+    rooms: Rooms,
     /// Why it is over.
     failed: Option<ItemError>,
 }
@@ -44,6 +47,7 @@ impl<R: Read + Seek> Outgoing<R> {
             sealer: Sealer::new(plan.clone())?,
             known: VecDeque::new(),
             ready: VecDeque::new(),
+            rooms: Rooms::default(),
             failed: None,
         })
     }
@@ -86,8 +90,14 @@ impl<R: Read + Seek> Outgoing<R> {
             journal,
             known,
             ready: VecDeque::new(),
+            rooms: Rooms::default(),
             failed: None,
         })
+    }
+
+    /// Has chunks sealed in these rooms.
+    pub fn seal_in(self, rooms: Rooms) -> Self {
+        Self { rooms, ..self }
     }
 
     /// The plan it is sent by.
@@ -139,7 +149,7 @@ impl<R: Read + Seek> Outgoing<R> {
                 break;
             }
             let index = self.sealer.next();
-            let mut chunk = self.sealer.prepared();
+            let mut chunk = self.sealer.prepared(self.rooms.take());
             let read = self.source.by_ref().take(len as u64);
             let read = { read }.read_to_end(&mut chunk);
             if read.map_err(io("reading the file to send"))? < len {

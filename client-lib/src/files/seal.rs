@@ -79,7 +79,7 @@ impl Sealer {
     /// # Errors
     /// When they are not as many as [`Sealer::wants`] says: the file changed.
     pub fn seal(&mut self, data: &[u8]) -> Result<SealedChunk, ItemError> {
-        let mut chunk = self.prepared();
+        let mut chunk = self.prepared(Vec::new());
         if self.wants() != Some(data.len()) {
             return Err(ItemError::SourceChanged);
         }
@@ -87,9 +87,9 @@ impl Sealer {
         self.seal_prepared(chunk)
     }
 
-    /// Room for the next chunk, and in it what comes before the file's bytes.
-    pub(super) fn prepared(&self) -> Zeroizing<Vec<u8>> {
-        let mut chunk = Vec::with_capacity(self.layout().sealed_len(self.next));
+    /// An empty room for the next chunk, and in it what comes before the file's bytes.
+    pub(super) fn prepared(&self, mut chunk: Vec<u8>) -> Zeroizing<Vec<u8>> {
+        chunk.reserve_exact(self.layout().sealed_len(self.next));
         chunk.extend_from_slice(&self.commitment.as_bytes()[..clear(self.next)]);
         Zeroizing::new(chunk)
     }
@@ -187,7 +187,7 @@ impl Manifest {
         let mut sealer = Sealer::new(self.plan.clone())?;
         let read = io("reading the file");
         while let Some(len) = sealer.wants() {
-            let mut chunk = sealer.prepared();
+            let mut chunk = sealer.prepared(Vec::new());
             let got = source.by_ref().take(len as u64).read_to_end(&mut chunk);
             if got.map_err(&read)? < len {
                 return Err(ItemError::SourceChanged);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{
     SinkExt, StreamExt,
     stream::{SplitSink, SplitStream},
@@ -12,6 +12,7 @@ use plenary_proto::{
     limits,
     reply::{Hello, ServerFrame},
     request::ClientFrame,
+    rooms::Rooms,
 };
 use tokio::{
     io::BufReader,
@@ -127,9 +128,9 @@ impl Connection {
         self.sender.send([frame]).await
     }
 
-    /// Takes back the room of a frame, for one to come.
-    pub(crate) fn reuse(&mut self, room: BytesMut) {
-        self.receiver.frames.reuse(room);
+    /// Has frames in parts joined in these rooms, before the first one comes.
+    pub(crate) fn join_in(&mut self, rooms: Rooms) {
+        self.receiver.frames = Frames::joined_in(rooms);
     }
 
     /// See [`Receiver::next`].
@@ -163,7 +164,7 @@ impl Sender {
                 ));
             }
             for message in messages {
-                self.feed(&mut sink, message).await?;
+                self.feed(&mut sink, message.into()).await?;
             }
         }
         self.bounded(sink.flush()).await

@@ -1,9 +1,10 @@
 //! Whole frames out of messages; what has no place after the handshake is refused.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use plenary_proto::{
     codec::{Assembler, decode_server},
     reply::ServerFrame,
+    rooms::Rooms,
 };
 
 use crate::error::{Error, ErrorKind};
@@ -13,9 +14,9 @@ use crate::error::{Error, ErrorKind};
 pub(crate) struct Frames(Assembler);
 
 impl Frames {
-    /// See [`Assembler::reuse`].
-    pub(crate) fn reuse(&mut self, room: BytesMut) {
-        self.0.reuse(room);
+    /// See [`Assembler::new`].
+    pub(crate) fn joined_in(rooms: Rooms) -> Self {
+        Self(Assembler::new(rooms))
     }
 
     /// The frame that this message completes, if any.
@@ -29,7 +30,7 @@ impl Frames {
                 let whole = self.0.push(&part);
                 match whole.map_err(|error| broken(&error.to_string()))? {
                     None => Ok(None),
-                    Some(whole) => match decode(whole)? {
+                    Some(whole) => match decode(whole.into())? {
                         ServerFrame::Part(_) => Err(broken("parts within parts")),
                         ServerFrame::Hello(_) | ServerFrame::Ok(_) => Err(second_handshake()),
                         frame => Ok(Some(frame)),

@@ -230,7 +230,7 @@ impl Peer {
                 Some(Ok(Message::Binary(bytes))) => match decode_client(bytes).unwrap() {
                     ClientFrame::Part(part) => {
                         if let Some(whole) = self.assembler.push(&part).unwrap() {
-                            return Some(decode_client(whole).unwrap());
+                            return Some(decode_client(whole.into()).unwrap());
                         }
                     }
                     frame => return Some(frame),

@@ -487,7 +487,7 @@ impl Wire {
         match decode_server(frame).unwrap() {
             ServerFrame::Part(part) => {
                 let whole = self.assembler.push(&part).unwrap()?;
-                Some(decode_server(whole).unwrap())
+                Some(decode_server(whole.into()).unwrap())
             }
             frame => Some(frame),
         }

@@ -290,7 +290,7 @@ fn whole(assembler: &mut Assembler, message: Bytes) -> Option<ServerFrame> {
         ServerFrame::Part(part) => assembler
             .push(&part)
             .unwrap()
-            .map(|whole| decode_server(whole).unwrap()),
+            .map(|whole| decode_server(whole.into()).unwrap()),
         frame => Some(frame),
     }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use bytes::BytesMut;
 use plenary_proto::{
     ids::RequestId,
     limits::CREDIT_CHUNKS,
     reply::{Reply, ServerFrame},
     request::{ClientFrame, Request},
+    rooms::Rooms,
 };
 
 use super::door::Door;
@@ -25,14 +25,16 @@ pub(super) struct Bulk {
 }
 
 impl Bulk {
-    /// Opens one.
+    /// Opens one; what comes in parts is joined in these rooms.
     ///
     /// # Errors
     /// Those of [`open`].
-    pub(super) async fn open(door: &impl Door) -> Result<Self, Error> {
+    pub(super) async fn open(door: &impl Door, rooms: Rooms) -> Result<Self, Error> {
         let (credentials, expected) = door.way().await?;
+        let mut connection = open(&credentials, expected).await?;
+        connection.join_in(rooms);
         Ok(Self {
-            connection: open(&credentials, expected).await?,
+            connection,
             next: 1,
             in_flight: HashMap::new(),
         })
@@ -74,11 +76,6 @@ impl Bulk {
                 | ServerFrame::Part(_) => return Err(unexpected()),
             }
         }
-    }
-
-    /// Takes back the room of a chunk, for one to come.
-    pub(super) fn reuse(&mut self, room: BytesMut) {
-        self.connection.reuse(room);
     }
 
     /// Whether another chunk may go.

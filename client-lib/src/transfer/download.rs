@@ -15,6 +15,7 @@ use plenary_proto::{
     limits::CREDIT_CHUNKS,
     reply::Reply,
     request::{Request, Right},
+    rooms::Rooms,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -110,8 +111,8 @@ impl Receiving {
 /// The thread that verifies and writes, through all tries.
 struct Writing {
     chunks: mpsc::Sender<(u32, Bytes)>,
-    /// Room of chunks that were written.
-    spare: mpsc::UnboundedReceiver<BytesMut>,
+    /// Room of chunks that were written, for those to come.
+    rooms: Rooms,
     end: JoinHandle<Result<Option<PathBuf>, ItemError>>,
     /// The chunk to hand over next.
     next: u32,
@@ -161,7 +162,7 @@ impl Download {
     ) -> Result<(), Error> {
         let layout = self.manifest.layout();
         let mut token = self.token(door).await?;
-        let mut bulk = Bulk::open(door).await?;
+        let mut bulk = Bulk::open(door, writing.rooms.clone()).await?;
         let mut ask = writing.next;
         let mut early = BTreeMap::new();
         loop {
@@ -204,9 +205,6 @@ impl Download {
                 let chunk = (writing.next, bytes);
                 writing.chunks.send(chunk).await.map_err(|_| stopped())?;
                 writing.next += 1;
-                while let Ok(room) = writing.spare.try_recv() {
-                    bulk.reuse(room);
-                }
             }
         }
     }
@@ -222,7 +220,8 @@ impl Download {
     /// Starts the thread, once it knows where to begin.
     async fn write(&self, meter: &Meter) -> Result<Writing, Error> {
         let (chunks, mut queue) = mpsc::channel::<(u32, Bytes)>(AHEAD);
-        let (written, spare) = mpsc::unbounded_channel();
+        let rooms = Rooms::of(CREDIT_CHUNKS);
+        let written = rooms.clone();
         let (tell, begins) = oneshot::channel();
         let place = match &self.place {
             Place::Folder(folder) => Place::Folder(folder.clone()),
@@ -246,8 +245,8 @@ impl Download {
                     .try_into_mut()
                     .unwrap_or_else(|bytes| BytesMut::from(&bytes[..]));
                 incoming.write(index, &mut sealed)?;
-                // Between two tries nobody takes it; else as many as there are chunks on their way.
-                let _ = written.send(sealed);
+                sealed.clear();
+                written.give(sealed.into());
                 meter.report(incoming.done(&layout));
             }
             incoming.finish()
@@ -255,7 +254,7 @@ impl Download {
         match begins.await {
             Ok((next, last)) => Ok(Writing {
                 chunks,
-                spare,
+                rooms,
                 end,
                 next,
                 last,

@@ -9,8 +9,10 @@ use std::{
 
 use plenary_proto::{
     ids::ChannelId,
+    limits::CREDIT_CHUNKS,
     reply::Reply,
     request::{ItemTerms, Request, Right},
+    rooms::Rooms,
 };
 use tokio::{
     sync::mpsc,
@@ -111,7 +113,7 @@ impl Upload {
         let layout = *self.plan.layout();
         let (item, size) = (self.plan.item(), layout.sealed_size());
         let token = door.token(item, self.channel, Right::Put { size }).await?;
-        let mut bulk = Bulk::open(door).await?;
+        let mut bulk = Bulk::open(door, Rooms::default()).await?;
         let reserve = Request::ItemReserve {
             token,
             size,
@@ -124,7 +126,8 @@ impl Upload {
             return Err(unexpected());
         }
         meter.begin(layout.data_start(durable.first_missing()));
-        let (mut chunks, sealing) = self.seal(durable.first_missing());
+        let rooms = Rooms::of(CREDIT_CHUNKS);
+        let (mut chunks, sealing) = self.seal(durable.first_missing(), rooms.clone());
         let mut sealed_all = false;
         // Waits for its turn under the limit of the rate.
         let mut held: Option<SealedChunk> = None;
@@ -144,7 +147,7 @@ impl Upload {
                 },
                 () = meter.permit(waits), if waits > 0 => {
                     if let Some(SealedChunk { index, bytes, .. }) = held.take() {
-                        let bytes = bytes.into();
+                        let bytes = rooms.lend(bytes);
                         bulk.post(index, Request::ItemPut { item, index, bytes }).await?;
                     }
                 }
@@ -161,6 +164,7 @@ impl Upload {
     fn seal(
         &mut self,
         durable: u32,
+        rooms: Rooms,
     ) -> (
         mpsc::Receiver<SealedChunk>,
         JoinHandle<Result<Manifest, ItemError>>,
@@ -180,6 +184,7 @@ impl Upload {
                 true => Outgoing::resume(source, &journal, &plan, durable)?,
                 false => Outgoing::create(source, &journal, &plan)?,
             };
+            outgoing = outgoing.seal_in(rooms);
             while let Some(chunk) = outgoing.next_chunk()? {
                 if line.blocking_send(chunk).is_err() {
                     break;

@@ -44,28 +44,56 @@ pub(super) fn range(id: RequestId, offset: u64, bytes: usize) -> Vec<u8> {
     before(RANGE, &range.encode_to_vec(), &reply.encode_to_vec(), bytes)
 }
 
+/// One message, in two pieces: what is large is sent from where it lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    /// First.
+    pub head: Bytes,
+    /// Then, nearly all of it or nothing.
+    pub body: Bytes,
+}
+
+impl From<Bytes> for Payload {
+    fn from(head: Bytes) -> Self {
+        let body = Bytes::new();
+        Self { head, body }
+    }
+}
+
+/// Copies, where there are two pieces.
+impl From<Payload> for Bytes {
+    fn from(Payload { head, body }: Payload) -> Self {
+        if body.is_empty() {
+            return head;
+        }
+        let mut whole = Vec::with_capacity(head.len() + body.len());
+        whole.extend_from_slice(&head);
+        append(&mut whole, &body);
+        whole.into()
+    }
+}
+
 /// `ClientFrame { Part }`.
-pub(super) fn client_part(part: &Part) -> Bytes {
+pub(super) fn client_part(part: Part) -> Payload {
     whole_part(4, part)
 }
 
 /// `ServerFrame { Part }`.
-pub(super) fn server_part(part: &Part) -> Bytes {
+pub(super) fn server_part(part: Part) -> Payload {
     whole_part(6, part)
 }
 
-fn whole_part(tag: u32, part: &Part) -> Bytes {
+fn whole_part(tag: u32, part: Part) -> Payload {
     let fields = wire::Part {
         index: part.index,
         last: part.last,
         ..Default::default()
     };
     let head = field_of(&fields.encode_to_vec(), 3, &[], part.bytes.len());
-    let head = field_of(&[], tag, &head, part.bytes.len());
-    let mut whole = Vec::with_capacity(head.len() + part.bytes.len());
-    whole.extend_from_slice(&head);
-    append(&mut whole, &part.bytes);
-    whole.into()
+    Payload {
+        head: field_of(&[], tag, &head, part.bytes.len()).into(),
+        body: part.bytes,
+    }
 }
 
 /// `inner` and `middle`: the fields before, of the innermost message and of the one around it.

@@ -13,6 +13,7 @@ mod request;
 use bytes::Bytes;
 use prost::Message;
 
+pub use chunk::Payload;
 pub use parts::{Assembler, Messages, Parts, client_messages, parts, server_messages};
 
 use crate::{reply::ServerFrame, request::ClientFrame, wire};

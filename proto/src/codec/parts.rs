@@ -2,14 +2,15 @@
 //!
 //! Each part is an ordinary message, so pushes and pings pass between the parts of one frame.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use super::{WireError, chunk, encode_client, encode_server};
+use super::{Payload, WireError, chunk, encode_client, encode_server};
 use crate::{
     append::append,
     limits,
     reply::{Part, Reply, ServerFrame},
     request::{ClientFrame, Request},
+    rooms::Rooms,
 };
 
 /// Room for the envelope of a part: two integers, a tag and a length, each twice over.
@@ -73,7 +74,7 @@ pub struct Messages {
 #[derive(Debug, Clone)]
 enum Cut {
     Whole(Option<Bytes>),
-    Parts(Parts, fn(&Part) -> Bytes),
+    Parts(Parts, fn(Part) -> Payload),
 }
 
 impl Messages {
@@ -82,7 +83,7 @@ impl Messages {
         self.frame
     }
 
-    fn cut(frame: Bytes, message: usize, wrap: fn(&Part) -> Bytes) -> Self {
+    fn cut(frame: Bytes, message: usize, wrap: fn(Part) -> Payload) -> Self {
         Self {
             frame: frame.len(),
             cut: match parts(&frame, message) {
@@ -92,7 +93,7 @@ impl Messages {
         }
     }
 
-    fn joined(head: Vec<u8>, rest: Bytes, message: usize, wrap: fn(&Part) -> Bytes) -> Self {
+    fn joined(head: Vec<u8>, rest: Bytes, message: usize, wrap: fn(Part) -> Payload) -> Self {
         Self {
             frame: head.len() + rest.len(),
             cut: Cut::Parts(Parts::of(head.into(), rest, message), wrap),
@@ -101,12 +102,12 @@ impl Messages {
 }
 
 impl Iterator for Messages {
-    type Item = Bytes;
+    type Item = Payload;
 
-    fn next(&mut self) -> Option<Bytes> {
+    fn next(&mut self) -> Option<Payload> {
         match &mut self.cut {
-            Cut::Whole(whole) => whole.take(),
-            Cut::Parts(parts, wrap) => parts.next().as_ref().map(wrap),
+            Cut::Whole(whole) => whole.take().map(Payload::from),
+            Cut::Parts(parts, wrap) => parts.next().map(wrap),
         }
     }
 }
@@ -143,51 +144,52 @@ pub fn server_messages(frame: ServerFrame, message: usize) -> Messages {
 /// Joins the parts of one frame at a time, in order, up to [`limits::FRAME_IN_PARTS`] bytes.
 #[derive(Debug, Default)]
 pub struct Assembler {
-    joined: BytesMut,
+    joined: Vec<u8>,
     next: u32,
-    /// Room of frames that nobody needs any more.
-    spare: Vec<BytesMut>,
+    rooms: Rooms,
 }
 
 impl Assembler {
+    /// Joins in these rooms. A frame's is the caller's to give back or to lend.
+    pub fn new(rooms: Rooms) -> Self {
+        Self {
+            rooms,
+            ..Self::default()
+        }
+    }
+
     /// Takes the next part; returns the whole frame with the last one.
     ///
     /// Errors: [`WireError::PartOrder`], [`WireError::PartsTooLarge`]; what was joined is dropped.
-    pub fn push(&mut self, part: &Part) -> Result<Option<Bytes>, WireError> {
+    pub fn push(&mut self, part: &Part) -> Result<Option<Vec<u8>>, WireError> {
         let expected = self.next;
         if part.index != expected {
-            *self = Self::default();
+            self.begin_again();
             return Err(WireError::PartOrder {
                 expected,
                 got: part.index,
             });
         }
         if self.joined.len() + part.bytes.len() > limits::FRAME_IN_PARTS {
-            *self = Self::default();
+            self.begin_again();
             return Err(WireError::PartsTooLarge {
                 limit: limits::FRAME_IN_PARTS,
             });
         }
         if self.next == 0 && !part.last {
-            // A chunk nearly always: room of one size each time, which the allocator finds again.
-            self.joined = self.spare.pop().unwrap_or_default();
-            self.joined.clear();
-            self.joined.reserve(limits::BULK_MESSAGE);
+            // A chunk nearly always.
+            self.joined = self.rooms.take();
         }
         append(&mut self.joined, &part.bytes);
         self.next += 1;
         Ok(part.last.then(|| {
             self.next = 0;
-            std::mem::take(&mut self.joined).freeze()
+            std::mem::take(&mut self.joined)
         }))
     }
 
-    /// Takes back the room of a frame, for one to come: the system clears every page that it gives, and
-    /// an allocator gives back what lies at its end.
-    pub fn reuse(&mut self, room: BytesMut) {
-        if self.spare.len() < limits::CREDIT_CHUNKS {
-            self.spare.push(room);
-        }
+    fn begin_again(&mut self) {
+        (self.joined, self.next) = (Vec::new(), 0);
     }
 
     /// A frame that is no part came: fine only if none was begun.

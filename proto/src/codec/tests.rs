@@ -9,6 +9,7 @@ use crate::{
     limits,
     reply::*,
     request::{Append, Auth, CommitExtras, ItemTerms, Purpose, Request},
+    rooms::Rooms,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -187,10 +188,11 @@ fn joined(messages: Messages, part: fn(Bytes) -> Option<Part>) -> (Bytes, usize)
     let (mut longest, mut whole) = (0, None);
     let frame = messages.frame();
     for message in messages {
+        let message = Bytes::from(message);
         longest = longest.max(message.len());
         assert_eq!(whole, None, "something after the last");
         whole = match part(message.clone()) {
-            Some(part) => assembler.push(&part).unwrap(),
+            Some(part) => assembler.push(&part).unwrap().map(Bytes::from),
             None => Some(message),
         };
     }
@@ -259,24 +261,29 @@ fn a_part_is_encoded_as_the_schema_says() {
     for part in parts(&frame, limits::PART).unwrap() {
         let client = encode_client(ClientFrame::Part(part.clone()));
         let server = encode_server(ServerFrame::Part(part.clone()));
-        assert!(chunk::client_part(&part) == client && chunk::server_part(&part) == server);
+        let [as_client, as_server] = [chunk::client_part(part.clone()), chunk::server_part(part)];
+        assert!(Bytes::from(as_client) == client && Bytes::from(as_server) == server);
     }
 }
 
 #[test]
 fn room_that_is_given_back_is_used_again() {
-    let mut assembler = Assembler::default();
+    let rooms = Rooms::of(1);
+    let mut assembler = Assembler::new(rooms.clone());
     let mut joined = |fill: u8, length: usize| {
         let whole = Bytes::from(vec![fill; length]);
         let cut = parts(&whole, limits::PART).unwrap();
         let joined = cut.filter_map(|part| assembler.push(&part).unwrap());
         let joined: Vec<_> = joined.collect();
         assert_eq!(joined, [whole]);
-        let mut room = Bytes::try_into_mut(joined.into_iter().next().unwrap()).unwrap();
+        let joined = joined.into_iter().next().unwrap();
+        let place = joined.as_ptr() as usize;
         // As a decoder leaves it: what came before the chunk is cut off.
-        let _ = room.split_to(60);
-        let place = room.as_ptr() as usize - 60;
-        assembler.reuse(room);
+        let mut chunk = Bytes::from(joined);
+        drop(chunk.split_to(60));
+        let mut chunk = chunk.try_into_mut().unwrap();
+        chunk.clear();
+        rooms.give(chunk.into());
         place
     };
     let first = joined(1, limits::CHUNK);

@@ -2,15 +2,20 @@
 
 use std::fmt::Debug;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use plenary_core::items::ItemsError;
 use plenary_proto::ids::ItemId;
+use plenary_proto::limits::CREDIT_CHUNKS;
+use plenary_proto::rooms::Rooms;
 
 use super::{gone, names, sync_folder, unavailable};
+
+/// Rooms kept for what is read: for two downloads at full speed.
+const ROOMS: usize = 2 * CREDIT_CHUNKS;
 
 /// The bytes of committed items.
 #[async_trait]
@@ -35,6 +40,7 @@ pub trait Blobs: Debug + Send + Sync + 'static {
 #[derive(Debug)]
 pub struct FolderBlobs {
     folder: PathBuf,
+    rooms: Rooms,
 }
 
 impl FolderBlobs {
@@ -43,6 +49,7 @@ impl FolderBlobs {
         fs::create_dir_all(folder).map_err(unavailable)?;
         Ok(Self {
             folder: folder.to_owned(),
+            rooms: Rooms::of(ROOMS),
         })
     }
 
@@ -52,18 +59,12 @@ impl FolderBlobs {
 }
 
 /// Reads exactly so many bytes into memory that nobody wrote zeros to first.
-fn fill(file: &File, bytes: &mut Vec<u8>, length: usize, offset: u64) -> io::Result<()> {
-    while bytes.len() < length {
-        let at = offset + bytes.len() as u64;
-        match rustix::io::pread(file, rustix::buffer::spare_capacity(bytes), at) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
+fn fill(mut file: File, bytes: &mut Vec<u8>, length: usize, offset: u64) -> io::Result<()> {
+    file.seek(SeekFrom::Start(offset))?;
+    match file.take(length as u64).read_to_end(bytes)? == length {
+        true => Ok(()),
+        false => Err(io::ErrorKind::UnexpectedEof.into()),
     }
-    // The allocator may have given more room than was asked for.
-    bytes.truncate(length);
-    Ok(())
 }
 
 async fn blocking<T: Send + 'static>(
@@ -93,11 +94,11 @@ impl Blobs for FolderBlobs {
         let path = self.path(item);
         // Not in the closure: each of the many threads for blocking work would keep an arena of its
         // own for chunks, and a transfer would cost twice its window.
-        let mut bytes = Vec::with_capacity(length);
+        let (mut bytes, rooms) = (self.rooms.take(), self.rooms.clone());
         blocking(move || {
-            let read = File::open(path).and_then(|file| fill(&file, &mut bytes, length, offset));
+            let read = File::open(path).and_then(|file| fill(file, &mut bytes, length, offset));
             match read {
-                Ok(()) => Ok(bytes.into()),
+                Ok(()) => Ok(rooms.lend(bytes)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ItemsError::NotFound),
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     Err(ItemsError::Shape("beyond the end of the item"))

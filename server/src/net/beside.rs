@@ -8,9 +8,9 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use plenary_proto::codec::Payload;
 
 use super::session::Later;
 
@@ -19,7 +19,7 @@ use super::session::Later;
 pub struct Beside {
     running: FuturesUnordered<Later>,
     /// Done, and its frames not written yet.
-    done: VecDeque<Vec<Bytes>>,
+    done: VecDeque<Vec<Payload>>,
 }
 
 impl Beside {
@@ -34,7 +34,7 @@ impl Beside {
     }
 
     /// The frames of one that is done.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Vec<Bytes>> {
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Vec<Payload>> {
         if let Some(frames) = self.done.pop_front() {
             return Poll::Ready(frames);
         }
@@ -69,10 +69,12 @@ impl Beside {
 mod tests {
     use std::future::ready;
 
+    use bytes::Bytes;
+
     use super::*;
 
-    fn frames(n: u8) -> Vec<Bytes> {
-        vec![Bytes::copy_from_slice(&[n])]
+    fn frames(n: u8) -> Vec<Payload> {
+        vec![Bytes::copy_from_slice(&[n]).into()]
     }
 
     #[tokio::test]

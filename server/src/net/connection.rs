@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{SinkExt, StreamExt};
+use plenary_proto::codec::Payload;
 use plenary_proto::limits::{BULK_MESSAGE, CREDIT_CHUNKS};
 use plenary_proto::scanner::Violation;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -316,7 +317,7 @@ impl Connection {
     /// Writes these frames, this push and those that wait, then flushes once.
     async fn write(
         &mut self,
-        frames: Vec<Bytes>,
+        frames: Vec<Payload>,
         mut pushed: Option<Burst>,
         cut: &mut CutWatch,
     ) -> Result<(), Ended> {
@@ -329,7 +330,7 @@ impl Connection {
         } = self;
         let write = async {
             for frame in frames {
-                put(socket, Data::Binary, frame).await?;
+                put(socket, Data::Binary, &frame).await?;
             }
             loop {
                 room(socket).await?;
@@ -350,11 +351,11 @@ impl Connection {
     /// Last frames, close frame, and a moment for the peer to answer.
     async fn close(
         &mut self,
-        frames: Vec<Bytes>,
+        frames: Vec<Payload>,
         closing: Closing,
     ) -> Result<(), tungstenite::Error> {
         for frame in frames {
-            put(&mut self.socket, Data::Binary, frame).await?;
+            put(&mut self.socket, Data::Binary, &frame).await?;
         }
         let frame = CloseFrame {
             code: closing.code().into(),
@@ -402,7 +403,7 @@ impl Connection {
 
 /// What a connection goes on with.
 enum Event {
-    Done(Vec<Bytes>),
+    Done(Vec<Payload>),
     Message(Option<Result<Message, tungstenite::Error>>),
     Push(Burst),
     Tick,
@@ -443,7 +444,7 @@ async fn room<S: AsyncRead + AsyncWrite + Unpin>(
 pub(super) async fn put<S: AsyncRead + AsyncWrite + Unpin>(
     socket: &mut WebSocketStream<Guarded<S>>,
     kind: Data,
-    payload: Bytes,
+    payload: &Payload,
 ) -> Result<(), tungstenite::Error> {
     room(socket).await?;
     socket.get_mut().put_message(kind, payload);

@@ -4,10 +4,12 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::mem::take;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use plenary_proto::codec::Payload;
 use tokio::io::AsyncWrite;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
@@ -73,17 +75,22 @@ impl Unwritten {
     }
 
     /// Adds a message.
-    pub fn push_message(&mut self, kind: Data, payload: Bytes) {
-        let copied = payload.len() <= COPIED;
-        let mut piece = Vec::with_capacity(HEADER + if copied { payload.len() } else { 0 });
-        header(kind, payload.len(), &mut piece);
-        if copied {
-            piece.extend_from_slice(&payload);
-            self.piece(piece.into());
-        } else {
-            self.piece(piece.into());
-            self.piece(payload);
+    pub fn push_message(&mut self, kind: Data, payload: &Payload) {
+        let Payload { head, body } = payload;
+        let pieces = [head, body];
+        let small = |piece: &&Bytes| piece.len() <= COPIED;
+        let copied: usize = pieces.into_iter().filter(small).map(Bytes::len).sum();
+        let mut gathered = Vec::with_capacity(HEADER + copied);
+        header(kind, head.len() + body.len(), &mut gathered);
+        for piece in pieces {
+            if small(&piece) {
+                gathered.extend_from_slice(piece);
+            } else {
+                self.piece(take(&mut gathered).into());
+                self.piece(piece.clone());
+            }
         }
+        self.piece(gathered.into());
     }
 
     fn piece(&mut self, piece: Bytes) {
@@ -194,7 +201,13 @@ mod tests {
             let mut to = Grudging(ours, 0);
             let mut unwritten = Unwritten::default();
             for payload in &sent {
-                unwritten.push_message(Data::Binary, payload.clone());
+                unwritten.push_message(Data::Binary, &payload.clone().into());
+            }
+            // The same in two pieces, whichever is the large one.
+            for payload in &sent {
+                let mut body = payload.clone();
+                let head = body.split_to(payload.len().min(payload.len() % 5_000));
+                unwritten.push_message(Data::Binary, &Payload { head, body });
             }
             let burst = Burst::of(&sent);
             assert_eq!(burst.messages(), sent.len());
@@ -206,7 +219,7 @@ mod tests {
             assert_eq!((unwritten.len(), unwritten.pieces.len()), (0, 0));
             to.shutdown().await.unwrap();
         });
-        for _ in 0..3 {
+        for _ in 0..4 {
             for payload in &payloads {
                 let came = client.next().await.unwrap().unwrap();
                 assert_eq!(came, Message::Binary(payload.clone()));

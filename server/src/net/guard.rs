@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use plenary_proto::codec::Payload;
 use plenary_proto::scanner::{Rules, Scanner, Violation};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
@@ -64,7 +64,7 @@ impl<S> Guarded<S> {
     }
 
     /// As [`put`](Self::put).
-    pub fn put_message(&mut self, kind: Data, payload: Bytes) {
+    pub fn put_message(&mut self, kind: Data, payload: &Payload) {
         self.frames.push_message(kind, payload);
     }
 

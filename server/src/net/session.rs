@@ -8,6 +8,7 @@ use std::pin::Pin;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use plenary_proto::codec::Payload;
 #[cfg(doc)]
 use plenary_proto::limits::CREDIT_CHUNKS;
 
@@ -56,7 +57,7 @@ pub trait Session: Send {
     async fn message(&mut self, message: Bytes) -> Turn;
 
     /// The last frames before the close frame, when the server ends the connection.
-    fn farewell(&mut self, end: End) -> Vec<Bytes>;
+    fn farewell(&mut self, end: End) -> Vec<Payload>;
 }
 
 /// Why the server ends a connection that did nothing wrong.
@@ -72,7 +73,7 @@ pub enum End {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     /// Each one binary message.
-    pub frames: Vec<Bytes>,
+    pub frames: Vec<Payload>,
     /// Then.
     pub next: Next,
 }
@@ -88,7 +89,7 @@ pub struct Turn {
 
 /// Work beside a connection's messages: the frames it ends with. Driven to its end also when the
 /// connection breaks.
-pub type Later = Pin<Box<dyn Future<Output = Vec<Bytes>> + Send>>;
+pub type Later = Pin<Box<dyn Future<Output = Vec<Payload>> + Send>>;
 
 impl From<Step> for Turn {
     fn from(step: Step) -> Self {
@@ -113,7 +114,7 @@ pub enum Next {
 
 impl Step {
     /// Answers and goes on.
-    pub fn reply(frames: Vec<Bytes>) -> Self {
+    pub fn reply(frames: Vec<Payload>) -> Self {
         Self {
             frames,
             next: Next::Stay,
@@ -121,7 +122,7 @@ impl Step {
     }
 
     /// Answers and ends.
-    pub fn close(frames: Vec<Bytes>, closing: Closing) -> Self {
+    pub fn close(frames: Vec<Payload>, closing: Closing) -> Self {
         Self {
             frames,
             next: Next::Close(closing),

@@ -200,7 +200,7 @@ impl Seat {
         loop {
             let frame = match decode_server(binary(&mut self.socket).await?).unwrap() {
                 ServerFrame::Part(part) => match self.assembler.push(&part).unwrap() {
-                    Some(whole) => decode_server(whole).unwrap(),
+                    Some(whole) => decode_server(whole.into()).unwrap(),
                     None => continue,
                 },
                 frame => frame,

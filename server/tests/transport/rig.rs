@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use plenary_certs::tls::{Authority, Reloadable, client_config, exporter, server_config};
+use plenary_proto::codec::Payload;
 use plenary_proto::ids::{DeviceId, MemberId, UnixMillis};
 use plenary_proto::limits::CHAT_MESSAGE;
 use plenary_proto::request::Purpose;
@@ -286,7 +287,7 @@ impl Service for Echo {
 #[async_trait]
 impl Session for EchoSession {
     async fn opened(&mut self) -> Step {
-        Step::reply(vec![Bytes::copy_from_slice(&self.link.exporter)])
+        Step::reply(vec![Bytes::copy_from_slice(&self.link.exporter).into()])
     }
 
     async fn message(&mut self, message: Bytes) -> Turn {
@@ -296,7 +297,7 @@ impl Session for EchoSession {
             let id = self.link.outbox.id();
             self.registry.enter(id, device, member, Purpose::Chat);
             return Step {
-                frames: vec![Bytes::from_static(b"settled")],
+                frames: vec![Bytes::from_static(b"settled").into()],
                 next: Next::Settled {
                     message: CHAT_MESSAGE,
                 },
@@ -312,7 +313,7 @@ impl Session for EchoSession {
                     working.notify_one();
                     go_on.notified().await;
                     finished.fetch_add(1, Ordering::SeqCst);
-                    vec![Bytes::from_static(b"done later")]
+                    vec![Bytes::from_static(b"done later").into()]
                 })),
             };
         }
@@ -320,12 +321,12 @@ impl Session for EchoSession {
             self.working.notify_one();
             self.go_on.notified().await;
             self.finished.fetch_add(1, Ordering::SeqCst);
-            return Step::reply(vec![Bytes::from_static(b"waited")]).into();
+            return Step::reply(vec![Bytes::from_static(b"waited").into()]).into();
         }
-        Step::reply(vec![message]).into()
+        Step::reply(vec![message.into()]).into()
     }
 
-    fn farewell(&mut self, _end: End) -> Vec<Bytes> {
-        vec![Bytes::from_static(b"bye")]
+    fn farewell(&mut self, _end: End) -> Vec<Payload> {
+        vec![Bytes::from_static(b"bye").into()]
     }
 }

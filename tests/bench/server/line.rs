@@ -357,7 +357,7 @@ impl Heard {
 fn ours(frame: Bytes, assembler: &mut Assembler) -> Result<Said> {
     let frame = match decode_server(frame)? {
         ServerFrame::Part(part) => match assembler.push(&part)? {
-            Some(whole) => decode_server(whole)?,
+            Some(whole) => decode_server(whole.into())?,
             None => return Ok(Said::Other),
         },
         frame => frame,

@@ -31,7 +31,7 @@ use std::{sync::Arc, task::Poll};
 use bytes::Bytes;
 use futures_util::{future::BoxFuture, poll};
 use plenary_proto::{
-    codec::{Assembler, WireError, decode_client, encode_server, server_messages},
+    codec::{Assembler, Payload, WireError, decode_client, encode_server, server_messages},
     ids::{Digest, RequestId, UnixMillis},
     limits,
     reply::{Failure, Push, Reply, ServerFrame},
@@ -75,7 +75,7 @@ pub enum Closed {
 /// What a message leads to.
 pub struct Turn {
     /// To be written now, in order.
-    pub frames: Vec<Bytes>,
+    pub frames: Vec<Payload>,
     /// Work that goes on beside the next messages: MLS messages and chunks of items, so that several
     /// share a sync and the line never waits for the disk. At most
     /// [`CREDIT_CHUNKS`](limits::CREDIT_CHUNKS) of a connection may be under way.
@@ -84,10 +84,10 @@ pub struct Turn {
 
 /// Work whose frames are written when it is done, in whatever order. Once begun it must be driven to
 /// its end, as a call of [`Session::take`].
-pub type Later = BoxFuture<'static, Vec<Bytes>>;
+pub type Later = BoxFuture<'static, Vec<Payload>>;
 
 impl Turn {
-    fn now(frames: Vec<Bytes>) -> Self {
+    fn now(frames: Vec<Payload>) -> Self {
         Self {
             frames,
             later: None,
@@ -100,7 +100,7 @@ impl Turn {
         if let Some(later) = self.later {
             frames.extend(later.await);
         }
-        frames
+        frames.into_iter().map(Bytes::from).collect()
     }
 }
 
@@ -151,17 +151,17 @@ impl Session {
     pub async fn take(self, message: Bytes, now: UnixMillis) -> (Self, Turn) {
         match self {
             Self::Opening(opening) => match opening.receive(message, now).await {
-                Ok((network, caller, ok)) => (
-                    Self::Open(Open {
+                Ok((network, caller, ok)) => {
+                    let open = Open {
+                        assembler: Assembler::new(network.rooms.clone()),
                         network,
                         caller,
-                        assembler: Assembler::default(),
-                    }),
-                    Turn::now(vec![ok]),
-                ),
+                    };
+                    (Self::Open(open), Turn::now(vec![ok.into()]))
+                }
                 Err((closed, failure)) => (
                     Self::Closed(closed),
-                    Turn::now(vec![encode_server(ServerFrame::Refused(failure))]),
+                    Turn::now(vec![encode_server(ServerFrame::Refused(failure)).into()]),
                 ),
             },
             Self::Open(open) => open.take(message, now).await,
@@ -191,7 +191,7 @@ impl Open {
             Ok(None) => (Session::Open(self), Turn::now(Vec::new())),
             Err(error) => (
                 Session::Closed(Closed::Malformed),
-                Turn::now(vec![bye(&error.to_string(), 0)]),
+                Turn::now(vec![bye(&error.to_string(), 0).into()]),
             ),
         }
     }
@@ -200,7 +200,7 @@ impl Open {
     fn assemble(&mut self, message: Bytes) -> Result<Option<(RequestId, Request)>, WireError> {
         let frame = match decode_client(message)? {
             ClientFrame::Part(part) => match self.assembler.push(&part)? {
-                Some(whole) => decode_client(whole)?,
+                Some(whole) => decode_client(self.network.rooms.lend(whole))?,
                 None => return Ok(None),
             },
             frame => {
@@ -267,13 +267,13 @@ impl Open {
         }
     }
 
-    fn frames(&self, id: RequestId, result: Result<Reply, Failure>) -> Vec<Bytes> {
+    fn frames(&self, id: RequestId, result: Result<Reply, Failure>) -> Vec<Payload> {
         frames(id, result, self.message_limit())
     }
 }
 
 /// A reply, in parts if it is too large for one message.
-fn frames(id: RequestId, result: Result<Reply, Failure>, limit: usize) -> Vec<Bytes> {
+fn frames(id: RequestId, result: Result<Reply, Failure>, limit: usize) -> Vec<Payload> {
     server_messages(ServerFrame::Reply(id, result), limit).collect()
 }
 

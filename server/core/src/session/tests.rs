@@ -363,7 +363,7 @@ fn large_frames_travel_in_parts_both_ways() {
         .map(|(name, value)| (name, Some(value)))
         .collect();
     assert_eq!(
-        decode_server(whole.unwrap()),
+        decode_server(whole.unwrap().into()),
         Ok(ServerFrame::Reply(
             RequestId(2),
             Ok(Reply::SealedList(expected))
@@ -398,7 +398,7 @@ fn messages_that_follow_at_once_keep_their_order_whenever_they_are_answered() {
     }
     let (numbers, answers): (Vec<_>, Vec<_>) = under_way.into_iter().rev().unzip();
     for (n, frames) in numbers.into_iter().zip(done(join_all(answers))) {
-        let answer = decode_server(frames[0].clone()).unwrap();
+        let answer = decode_server(frames[0].clone().into()).unwrap();
         let ServerFrame::Reply(id, Ok(Reply::Appended { head, repeated })) = answer else {
             panic!("{answer:?}");
         };

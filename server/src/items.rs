@@ -48,7 +48,7 @@ use upload::Upload;
 const CHUNKS: u64 = 1 << 17;
 /// Free space that items leave to the rest of the server.
 const HEADROOM: u64 = 256 << 20;
-/// Uploads kept open between two chunks.
+/// Uploads kept open between two chunks, and committed items whose size is kept between two ranges.
 const OPEN: usize = 64;
 /// Commits and removals of one item exclude each other; so many locks serve all items.
 const STRIPES: usize = 64;
@@ -73,6 +73,8 @@ struct Inner {
     lists: PathBuf,
     blobs: Arc<dyn Blobs>,
     uploads: Mutex<HashMap<ItemId, Arc<Upload>>>,
+    /// Of committed items that are read.
+    sizes: Mutex<HashMap<ItemId, u64>>,
     /// Whoever reserves holds this.
     making: Mutex<()>,
     stripes: [tokio::sync::Mutex<()>; STRIPES],
@@ -107,6 +109,7 @@ impl FolderItems {
             lists,
             blobs,
             uploads: Mutex::default(),
+            sizes: Mutex::default(),
             making: Mutex::default(),
             stripes: [const { tokio::sync::Mutex::const_new(()) }; STRIPES],
             headroom: HEADROOM,
@@ -165,8 +168,15 @@ impl Items for FolderItems {
     }
 
     async fn range(&self, item: ItemId, offset: u64, length: u32) -> Result<Bytes, ItemsError> {
-        let size = self.blocking(move |inner| inner.committed_size(item));
-        let left = size.await?.saturating_sub(offset);
+        let known = lock(&self.inner.sizes).get(&item).copied();
+        let size = match known {
+            Some(size) => size,
+            None => {
+                self.blocking(move |inner| inner.committed_size(item))
+                    .await?
+            }
+        };
+        let left = size.saturating_sub(offset);
         if left == 0 {
             return Err(ItemsError::Shape("beyond the end of the item"));
         }
@@ -317,6 +327,7 @@ impl Inner {
     fn withdraw(&self, item: ItemId) -> Result<(), ItemsError> {
         gone(fs::remove_file(self.listed(item)))?;
         sync_folder(&self.lists).map_err(unavailable)?;
+        lock(&self.sizes).remove(&item);
         self.forget(item)
     }
 
@@ -327,10 +338,15 @@ impl Inner {
     }
 
     fn committed_size(&self, item: ItemId) -> Result<u64, ItemsError> {
-        match list::read_about(&self.listed(item))? {
-            Some(about) => Ok(about.size),
-            None => Err(self.not_there(item)?),
+        let Some(about) = list::read_about(&self.listed(item))? else {
+            return Err(self.not_there(item)?);
+        };
+        let mut sizes = lock(&self.sizes);
+        if sizes.len() >= OPEN {
+            sizes.clear();
         }
+        sizes.insert(item, about.size);
+        Ok(about.size)
     }
 
     fn not_there(&self, item: ItemId) -> Result<ItemsError, ItemsError> {

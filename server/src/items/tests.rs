@@ -241,6 +241,8 @@ async fn what_is_removed_is_gone_also_after_a_crash_in_the_middle() {
         items.commit(item, root(&content)).await.unwrap();
         assert_eq!(items.root(item).await, Ok(root(&content)));
     }
+    let first = items.range(item, 0, 1).await.unwrap();
+    assert_eq!(first, content[..1]);
     // Committed, and under way.
     for id in [1, 3] {
         let item = ItemId([id; 16]);

@@ -205,7 +205,7 @@
 //! a gigabyte must not make a message wait, here or in another program. With nothing else to do they are
 //! as fast. The threads are the process's, not a client's, which may be dropped where nobody can wait
 //! for a thread. Chunks travel in parts that fit the processor's cache, and the room of one that was
-//! written is used for one to come.
+//! sealed or written is used for one to come (`plenary_proto::rooms`).
 //!
 //! **Chosen.** rusqlite with SQLCipher: sealed pages, one file, transactions that were tested for
 //! twenty years. mls-rs: the library itself asks us about each leaf and each commit, and its state

@@ -96,7 +96,7 @@ impl<R: Read + Seek> Outgoing<R> {
     }
 
     /// Has chunks sealed in these rooms.
-    pub fn seal_in(self, rooms: Rooms) -> Self {
+    pub(crate) fn seal_in(self, rooms: Rooms) -> Self {
         Self { rooms, ..self }
     }
 

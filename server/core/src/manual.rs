@@ -133,6 +133,11 @@
 //! happened to come along, so that the allocator found none of them again and held 14 to 18 MiB for a
 //! window of eight.
 //!
+//! **Room for chunks is kept** (`plenary_proto::rooms`), sixteen of a megabyte each for what comes and for
+//! what is read, and comes back by itself once nobody holds any byte of it. The allocator gave such room
+//! back to the system after each chunk, which clears every page that it gives: a tenth of what a
+//! gigabyte cost. What is read is framed and encrypted from where it lies.
+//!
 //! **A commit costs ten messages** of its sender's rate, and is charged before it is looked at. Everybody
 //! processes it, and what was sealed for the epoch before is sealed again: at one message each, a member
 //! could take a channel's epoch away from the others three times a second, for ever. Ten leave a burst of

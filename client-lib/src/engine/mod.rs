@@ -11,20 +11,23 @@
 //! [`Engine::disconnected`] puts everything that waits back to where it starts. What is sent was
 //! stored before; what is shown is stored first.
 //!
-//! One file a concern, each an `impl Engine`: [`sync`] (ledger first, then channels), [`entering`],
-//! [`reading`], [`taking`] and [`record`] (the log), [`heads`] (what the server signed), [`healing`],
-//! [`tracing`] and [`handing`] (forks and returns), [`anew`] (coming back, groups without a live leaf),
-//! [`outgoing`], [`upkeep`] (fence, additions), [`removing`], [`resting`] (memory), [`roster`] (names), [`heartbeat`],
+//! What it holds of a channel is in [`channel`], what it tells in [`event`]. Else one file a concern, each
+//! an `impl Engine`: [`sync`] (ledger first, then channels), [`entering`], [`reading`], [`taking`] and
+//! [`record`] (the log), [`heads`] (what the server signed), [`healing`], [`tracing`] and [`handing`]
+//! (forks and returns), [`anew`] (coming back, groups without a live leaf), [`outgoing`], [`upkeep`]
+//! (fence, additions), [`removing`], [`resting`] (memory), [`roster`] (names), [`heartbeat`],
 //! [`horizon`] and [`ceiling`] (whom and what this device seals).
 
 pub(crate) mod alarm;
 mod anew;
 pub(crate) mod ceiling;
+mod channel;
 mod clean_break;
 mod clock;
 mod custody;
 pub(crate) mod devices;
 mod entering;
+mod event;
 mod fitting;
 mod handing;
 mod heads;
@@ -56,33 +59,27 @@ mod welcoming;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use plenary_certs::{
-    custody::Act,
-    ledger::{Freshness, Standing},
+    ledger::Standing,
     mls::{auth_data::AuthData, judge::LedgerHandle},
     signing::SigningKey,
 };
 use plenary_proto::{
     ids::{
-        ChannelId, ClientId, DeviceId, Digest, InvitationId, ItemId, LedgerHead, LedgerSeq,
-        PublicKey, RequestId, Seq, UnixMillis,
+        ChannelId, ClientId, DeviceId, Digest, ItemId, LedgerHead, PublicKey, RequestId, UnixMillis,
     },
-    reply::{Failure, Hello, Push, Record, Reply},
+    reply::{Failure, Hello, Push, Reply},
     request::Request,
 };
 use ring::rand::SystemRandom;
 
 use crate::{
     error::{Error, ErrorKind},
-    store::{
-        Store,
-        channels::{ChannelRow, Standing as In},
-        identity::Identity,
-        returns::Gap,
-    },
+    store::{Store, channels::Standing as In, identity::Identity},
 };
+use channel::Channel;
 use heads::Heads;
 use mls::{Group, GroupError, Mls};
 use roster::Roster;
@@ -91,6 +88,7 @@ use wait::Wait;
 pub use alarm::AlarmKind;
 pub use clock::ClockTrouble;
 pub use devices::{DeviceChange, DeviceNews};
+pub use event::Event;
 pub use misuse::Aside;
 pub use recovery::Recovery;
 pub(crate) use stamping::{SERVICE, ToStamp};
@@ -124,101 +122,6 @@ impl Random for SystemRandom {
     }
 }
 
-/// News of the engine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event {
-    /// Authenticated, the ledger verified up to the server's.
-    Online,
-    /// The connection is gone; the library comes back by itself.
-    Offline,
-    /// Messages were stored; the channel is read up to here.
-    Messages {
-        /// Where.
-        channel: ChannelId,
-        /// The last record processed.
-        through: Seq,
-    },
-    /// A message of this device is in the log.
-    Sent {
-        /// Which.
-        message: ClientId,
-        /// Where.
-        channel: ChannelId,
-        /// At which position.
-        seq: Seq,
-    },
-    /// A message of this device will not be sent.
-    Failed {
-        /// Which.
-        message: ClientId,
-        /// Why, and what to do.
-        reason: String,
-    },
-    /// This device is in a channel now.
-    Entered(ChannelId),
-    /// This device is no longer in a channel.
-    Left(ChannelId),
-    /// The ledger grew and was verified.
-    Ledger(LedgerHead),
-    /// Names became known.
-    Names,
-    /// Somebody, perhaps this device, stated what they did with an item.
-    Custody {
-        /// Where it was handed over.
-        channel: ChannelId,
-        /// The item.
-        item: ItemId,
-        /// By which device.
-        device: DeviceId,
-        /// What.
-        act: Act,
-    },
-    /// Statements of custody wait for the time-stamping service that this profile names.
-    Stamping(ChannelId),
-    /// Statements of custody went out without a time stamp.
-    NotStamped {
-        /// Where the item was handed over.
-        channel: ChannelId,
-        /// The item.
-        item: ItemId,
-        /// Why.
-        reason: String,
-    },
-    /// A request for admission waits for the Board.
-    AdmissionRequest,
-    /// Nobody vouches any more that the ledger is the newest one, or somebody does again.
-    Heartbeat(Freshness),
-    /// A recovery of the Board is under way, or waits to be confirmed. Once a day.
-    Recovery(Recovery),
-    /// This machine's clock and the server's are far apart.
-    Clock(ClockTrouble),
-    /// What is queued in a channel waits.
-    Held {
-        /// Where.
-        channel: ChannelId,
-        /// Why, and for what.
-        reason: String,
-    },
-    /// Something was said of this member's devices, not by this one: show it. A device that its
-    /// owner does not know must be revoked.
-    Device(DeviceNews),
-    /// Somebody asks to be linked as a further device of this member.
-    LinkRequest(InvitationId),
-    /// A second machine tried to use a linking code that was used already: one of the two is not
-    /// the owner's.
-    LinkAgain(InvitationId),
-    /// Something that must not happen: show it.
-    Alarm {
-        /// Where, if in a channel.
-        channel: Option<ChannelId>,
-        /// What it is about.
-        kind: AlarmKind,
-        /// What, in words.
-        what: String,
-    },
-}
-
 /// What an answer is awaited for.
 #[derive(Debug, Clone)]
 enum Waiting {
@@ -247,110 +150,6 @@ enum Waiting {
     },
     Forget,
     Call,
-}
-
-/// A channel of this device, in memory.
-struct Channel {
-    row: ChannelRow,
-    group: Option<Group>,
-    /// Who is in the group while it is put away, and when it may be.
-    resting: Option<mls::Members>,
-    rest_at: Wait,
-    /// The newest record the server was heard to have.
-    server: Seq,
-    /// On this connection it was heard: before, what is sealed may be for an epoch long over.
-    heard: bool,
-    /// A read, an append or an entry is under way.
-    reading: bool,
-    appending: bool,
-    /// Not before this.
-    not_before: Wait,
-    /// The server's word on statements of custody is not asked for before this.
-    countersign_at: Wait,
-    /// When to remove whom the ledger has out, if nobody else did.
-    fence_at: Option<Wait>,
-    /// When to add whoever is missing, if nobody else did.
-    add_at: Option<Wait>,
-    /// Pushed records that wait to be processed together.
-    pushed: Vec<Record>,
-    /// When to look for silent devices; `None` before the first look.
-    idle_at: Option<Wait>,
-    /// Whether somebody belongs in who is not, is to be looked at again.
-    look_for_missing: bool,
-    /// Of those missing, who had no key package when asked: the others come first.
-    without_package: BTreeSet<DeviceId>,
-    /// Cannot go on, and why.
-    stuck: Option<String>,
-    /// Stays so until a person enters the channel.
-    gave_up: bool,
-    /// What was given to enter with held somebody whom the ledger as read here does not know; once
-    /// may be a matter of who is faster.
-    stranger: bool,
-    /// What comes next in the log does not hold.
-    doubt: Option<healing::Doubt>,
-    /// Before a return: a look at the log that is not at its end.
-    trace: Option<tracing::Trace>,
-    /// A welcome to a channel that this device is in.
-    welcome: welcoming::Welcome,
-    /// Reading waits for a longer ledger: up to here.
-    needs_ledger: Option<LedgerSeq>,
-    /// Why what is queued waits.
-    held: Option<horizon::Held>,
-    /// What the server signed.
-    heads: Heads,
-    /// What was missed.
-    gaps: Vec<Gap>,
-    /// Whom this device may have to answer.
-    turns: Vec<handing::Turn>,
-    /// Whose messages did not open lately.
-    failing: BTreeSet<DeviceId>,
-    /// When to write the group whole, unless messages go on.
-    settle_at: Option<Wait>,
-}
-
-impl Channel {
-    fn new(row: ChannelRow) -> Self {
-        Self {
-            row,
-            group: None,
-            resting: None,
-            rest_at: Wait::OVER,
-            server: Seq(0),
-            heard: false,
-            reading: false,
-            appending: false,
-            not_before: Wait::OVER,
-            countersign_at: Wait::OVER,
-            fence_at: None,
-            add_at: None,
-            idle_at: None,
-            pushed: Vec::new(),
-            look_for_missing: true,
-            without_package: BTreeSet::new(),
-            stuck: None,
-            gave_up: false,
-            stranger: false,
-            doubt: None,
-            trace: None,
-            welcome: welcoming::Welcome::None,
-            needs_ledger: None,
-            held: None,
-            heads: Heads::default(),
-            gaps: Vec::new(),
-            turns: Vec::new(),
-            failing: BTreeSet::new(),
-            settle_at: None,
-        }
-    }
-
-    /// In, and everything the server is known to have is processed.
-    fn caught_up(&self) -> bool {
-        self.row.standing == In::In
-            && self.heard
-            && !self.reading
-            && self.stuck.is_none()
-            && self.row.head.seq >= self.server
-    }
 }
 
 /// See the module.

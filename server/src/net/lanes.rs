@@ -106,6 +106,10 @@ impl Drop for Place<'_> {
     }
 }
 
+/// Added to the nice value (`sched(7)`): a tenth of the weight.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
+
 /// What makes a thread stand back behind this one. Threads inherit it from whichever starts them, so
 /// what is set is a value and no difference. On Linux it is each thread's own.
 #[cfg(target_os = "linux")]
@@ -115,8 +119,6 @@ fn standing_back(kind: Kind) -> impl Fn() {
         NormalThreadSchedulePolicy::Idle, ThreadPriority, ThreadSchedulePolicy,
         set_thread_priority_and_policy, thread_native_id,
     };
-    /// A tenth of the weight of nice 0.
-    const NICE: i32 = 10;
     let nice = getpriority_process(None).map(|nice| nice.saturating_add(NICE));
     move || {
         let stands_back = match kind {
@@ -197,7 +199,6 @@ mod tests {
             ThreadSchedulePolicy::Normal,
             thread_schedule_policy,
         };
-        const NICE: i32 = 10;
         let stands = || {
             (
                 thread_schedule_policy().unwrap(),

@@ -2,26 +2,13 @@
 
 mod common;
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use common::{PROGRAM, Room, texts};
+use common::{Room, texts};
 use plenary_client::{Event, Events, content::Draft};
-use plenary_tests::harness::{PATIENCE, SERVE};
+use plenary_tests::harness::PATIENCE;
 use serde_json::Value;
-
-/// `plenary-server admin` on the room's server.
-fn admin(room: &Room, words: &[&str]) -> Result<Value> {
-    let out = Command::new(PROGRAM)
-        .args([SERVE, "admin", "--json", "--data"])
-        .arg(room.server.data())
-        .args(words)
-        .output()?;
-    let said = String::from_utf8_lossy(&out.stderr);
-    ensure!(out.status.success(), "{words:?}: {said}");
-    Ok(serde_json::from_slice(&out.stdout)?)
-}
 
 async fn until(events: &mut Events, wanted: &Event) -> Result<()> {
     let wait = async {
@@ -35,7 +22,7 @@ async fn until(events: &mut Events, wanted: &Event) -> Result<()> {
 
 /// Connections by their numbers: chats of these members.
 fn chats(room: &Room) -> Result<Vec<(u64, String)>> {
-    let told = admin(room, &["sessions"])?;
+    let told = room.admin(&["sessions"])?;
     let all = told["sessions"].as_array().context("no list")?.clone();
     let chats = all.iter().filter(|one| one["purpose"] == "chat");
     let pair = |one: &Value| {
@@ -54,14 +41,14 @@ async fn members_stay_through_a_reload_come_back_after_a_drop_and_when_told() ->
     // Configuration and certificate again: nobody notices.
     let before = chats(&room)?;
     ensure!(before.len() == 2, "{before:?}");
-    let pin = admin(&room, &["certificates"])?["pin"].clone();
-    admin(&room, &["reload"])?;
+    let pin = room.admin(&["certificates"])?["pin"].clone();
+    room.admin(&["reload"])?;
     assert_eq!(chats(&room)?, before);
-    assert_eq!(admin(&room, &["certificates"])?["pin"], pin);
+    assert_eq!(room.admin(&["certificates"])?["pin"], pin);
 
     // One device's connections are ended; it comes back by itself, the other one stays.
     let mut events = member.events();
-    let ended = admin(&room, &["drop", "--device", &own[..8]])?;
+    let ended = room.admin(&["drop", "--device", &own[..8]])?;
     assert_eq!(ended, 1);
     until(&mut events, &Event::Offline).await?;
     until(&mut events, &Event::Online).await?;
@@ -71,7 +58,7 @@ async fn members_stay_through_a_reload_come_back_after_a_drop_and_when_told() ->
 
     // A pause that was announced is kept, though the server is back at once.
     let pause = Duration::from_secs(3);
-    admin(&room, &["stop", "--back-in", "3"])?;
+    room.admin(&["stop", "--back-in", "3"])?;
     until(&mut events, &Event::Offline).await?;
     let gone = Instant::now();
     room.server.wait()?;

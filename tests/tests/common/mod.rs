@@ -1,13 +1,14 @@
 //! What the end-to-end tests share: a server, a network on it, members in a channel.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, process::Command, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use plenary_client::{
     Act, Client, Message, SendFile,
     ids::{ChannelId, Seq},
 };
-use plenary_tests::harness::{Member, Network, Newcomer, PATIENCE, Server, enter, person};
+use plenary_tests::harness::{Member, Network, Newcomer, PATIENCE, SERVE, Server, enter, person};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// Runs the server.
@@ -66,6 +67,18 @@ impl Room {
 
     pub fn client(&self, who: usize) -> Result<&Client> {
         self.members[who].client()
+    }
+
+    /// What `plenary-server admin` says of the server.
+    pub fn admin(&self, words: &[&str]) -> Result<Value> {
+        let out = Command::new(PROGRAM)
+            .args([SERVE, "admin", "--json", "--data"])
+            .arg(self.server.data())
+            .args(words)
+            .output()?;
+        let said = String::from_utf8_lossy(&out.stderr);
+        ensure!(out.status.success(), "{words:?}: {said}");
+        Ok(serde_json::from_slice(&out.stdout)?)
     }
 
     /// Waits until somebody has read the channel up to there; returns all of it.

@@ -265,7 +265,7 @@ struct Shared {
 impl Shared {
     /// What stopped all writing.
     fn failed(&self) -> Option<StoreError> {
-        self.failed.get().cloned()
+        self.failed.get().cloned().or_else(|| self.tree.refused())
     }
 
     /// Stops all writing until a restart. The first reason stays.

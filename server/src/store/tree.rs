@@ -13,7 +13,7 @@ use std::{
     ops::{Bound, RangeBounds},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -55,6 +55,8 @@ pub(super) struct Tree {
     /// alone, and a batch that waits there keeps everybody else out: also the flush that is to wake
     /// the first one after an error, see [`wake`](super::wake). So nobody waits there.
     one: Mutex<()>,
+    /// Its first refusal by the disk. After one while it writes by itself, sled refuses everything.
+    refused: OnceLock<StoreError>,
 }
 
 impl Tree {
@@ -87,6 +89,7 @@ impl Tree {
             db: Some(db),
             file,
             one: Mutex::default(),
+            refused: OnceLock::new(),
         })
     }
 
@@ -104,7 +107,7 @@ impl Tree {
                 None => None,
             }
         } else {
-            let found = guarded(&self.path, || self.db()?.get(key))?;
+            let found = self.guarded(|| self.db()?.get(key))?;
             found.map(|sealed| sealed.to_vec())
         };
         if let Some(sealed) = &sealed {
@@ -190,7 +193,22 @@ impl Tree {
 
     /// Bytes on disk.
     pub fn size_on_disk(&self) -> Result<u64, StoreError> {
-        guarded(&self.path, || self.db()?.size_on_disk())
+        self.guarded(|| self.db()?.size_on_disk())
+    }
+
+    /// Why sled is of no use until a restart, if it is so.
+    pub fn refused(&self) -> Option<StoreError> {
+        self.refused.get().cloned()
+    }
+
+    fn guarded<T>(&self, call: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
+        let done = guarded(&self.path, call);
+        if let Err(error @ StoreError::Unavailable(_)) = &done
+            && self.refused.set(error.clone()).is_ok()
+        {
+            tracing::error!(%error, "the store is of no use until a restart");
+        }
+        done
     }
 
     fn alone(&self) -> MutexGuard<'_, ()> {
@@ -200,8 +218,8 @@ impl Tree {
     /// A call that waits for the disk.
     fn patiently<T>(&self, call: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
         match &self.waker {
-            Some(waker) => waker.during(|| guarded(&self.path, call)),
-            None => guarded(&self.path, call),
+            Some(waker) => waker.during(|| self.guarded(call)),
+            None => self.guarded(call),
         }
     }
 
@@ -244,9 +262,7 @@ impl Tree {
     /// The page that has the row at `key`, if any has.
     fn page_at(&self, key: &[u8]) -> Result<Option<Page>, StoreError> {
         let from = pages::log(key);
-        let found = guarded(&self.path, || {
-            self.db()?.range(from..=key).next_back().transpose()
-        })?;
+        let found = self.guarded(|| self.db()?.range(from..=key).next_back().transpose())?;
         Ok(found.map(|(first, body)| Page {
             key: first.to_vec(),
             body: body.to_vec(),
@@ -268,8 +284,8 @@ impl Tree {
         }
         let after = (Bound::Excluded(*first), Bound::Included(*last));
         if first != last {
-            let mut found = guarded(&self.path, || Ok(self.db()?.range::<&[u8], _>(after)))?;
-            while let Some((key, body)) = guarded(&self.path, || found.next().transpose())? {
+            let mut found = self.guarded(|| Ok(self.db()?.range::<&[u8], _>(after)))?;
+            while let Some((key, body)) = self.guarded(|| found.next().transpose())? {
                 touched.push(Page {
                     key: key.to_vec(),
                     body: body.to_vec(),
@@ -339,13 +355,13 @@ impl Rows<'_> {
             if self.physical.is_none() {
                 let begin = self.physical_begin()?;
                 let bounds = (begin, self.end.clone());
-                let range = guarded(&tree.path, || Ok(tree.db()?.range::<Vec<u8>, _>(bounds)))?;
+                let range = tree.guarded(|| Ok(tree.db()?.range::<Vec<u8>, _>(bounds)))?;
                 self.physical = Some(range);
             }
             let Some(physical) = &mut self.physical else {
                 return Ok(None);
             };
-            let found = guarded(&tree.path, || physical.next().transpose())?;
+            let found = tree.guarded(|| physical.next().transpose())?;
             let Some((key, body)) = found else {
                 return Ok(None);
             };

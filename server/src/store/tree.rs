@@ -191,9 +191,9 @@ impl Tree {
         sync_dir(&self.path)
     }
 
-    /// Bytes on disk.
+    /// Bytes on disk. It looks at the folder: that this cannot be done says nothing of sled.
     pub fn size_on_disk(&self) -> Result<u64, StoreError> {
-        self.guarded(|| self.db()?.size_on_disk())
+        guarded(&self.path, || self.db()?.size_on_disk())
     }
 
     /// Why sled is of no use until a restart, if it is so.

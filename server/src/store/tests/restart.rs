@@ -147,6 +147,23 @@ fn after_a_failed_sync_nothing_is_taken_until_a_restart() {
 }
 
 #[test]
+fn that_its_size_cannot_be_told_does_not_end_a_store() {
+    block_on(async {
+        let store = Temporary::new();
+        fill(&*store).await;
+        let blobs = store.dir.path().join("store/sled/blobs");
+        fs::remove_dir(&blobs).unwrap();
+        let refused = store.size_on_disk();
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))));
+        assert_eq!(store.health(), Ok(()));
+        fs::create_dir(&blobs).unwrap();
+        store.append(last_message()).await.unwrap();
+        store.size_on_disk().unwrap();
+        store.close().unwrap();
+    });
+}
+
+#[test]
 fn a_second_server_is_refused() {
     let store = Temporary::new();
     let error = open(&store.dir.path().join("store")).err().unwrap();

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::limits::BULK_MESSAGE;
+use crate::limits::{BULK_MESSAGE, CREDIT_CHUNKS};
 
 /// Rooms that nobody needs for now, up to a number; none by default. Cheap to clone: the clones share
 /// them.
@@ -22,8 +22,13 @@ struct Kept {
 }
 
 impl Rooms {
+    /// As many as so many transfers use at full speed.
+    pub fn for_transfers(transfers: usize) -> Self {
+        Self::of(transfers * CREDIT_CHUNKS)
+    }
+
     /// None yet, and never more than so many.
-    pub fn of(most: usize) -> Self {
+    pub(crate) fn of(most: usize) -> Self {
         Self(Arc::new(Kept {
             rooms: Mutex::default(),
             most,

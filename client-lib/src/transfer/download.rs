@@ -220,7 +220,7 @@ impl Download {
     /// Starts the thread, once it knows where to begin.
     async fn write(&self, meter: &Meter) -> Result<Writing, Error> {
         let (chunks, mut queue) = mpsc::channel::<(u32, Bytes)>(AHEAD);
-        let rooms = Rooms::of(CREDIT_CHUNKS);
+        let rooms = Rooms::for_transfers(1);
         let written = rooms.clone();
         let (tell, begins) = oneshot::channel();
         let place = match &self.place {

@@ -9,7 +9,6 @@ use std::{
 
 use plenary_proto::{
     ids::ChannelId,
-    limits::CREDIT_CHUNKS,
     reply::Reply,
     request::{ItemTerms, Request, Right},
     rooms::Rooms,
@@ -126,7 +125,7 @@ impl Upload {
             return Err(unexpected());
         }
         meter.begin(layout.data_start(durable.first_missing()));
-        let rooms = Rooms::of(CREDIT_CHUNKS);
+        let rooms = Rooms::for_transfers(1);
         let (mut chunks, sealing) = self.seal(durable.first_missing(), rooms.clone());
         let mut sealed_all = false;
         // Waits for its turn under the limit of the rate.

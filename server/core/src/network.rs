@@ -11,7 +11,7 @@ use plenary_proto::ids::{
     ChannelHead, ChannelId, DeviceId, Digest, InvitationId, LedgerHead, LedgerSeq, MemberId,
     NetworkId, PublicKey, UnixMillis,
 };
-use plenary_proto::{limits::CREDIT_CHUNKS, reply::SignedHead, rooms::Rooms};
+use plenary_proto::{reply::SignedHead, rooms::Rooms};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 
 use crate::{
@@ -32,8 +32,6 @@ use crate::{
 /// An honest device in want of the roster key asks every three seconds until it has it, and each time
 /// every device of the Board that is there may be told.
 const WANTS_PER_MINUTE: u32 = 4;
-/// Rooms kept for frames in parts: for two uploads at full speed.
-const ROOMS: usize = 2 * CREDIT_CHUNKS;
 
 /// What a network is made of.
 pub struct Parts {
@@ -139,7 +137,7 @@ impl Network {
             vouches: Rates::per_hour(config.vouches_per_hour, LIVE_DEVICES as u32),
             wants: Rates::per_minute(WANTS_PER_MINUTE, WANTS_PER_MINUTE),
             tokens: Tokens::new(&token_key),
-            rooms: Rooms::of(ROOMS),
+            rooms: Rooms::for_transfers(2),
             leases: AsyncMutex::default(),
             heads: HeadSigner::new(key.clone()),
             ledger: StoredLedger::default(),

@@ -9,13 +9,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use plenary_core::items::ItemsError;
 use plenary_proto::ids::ItemId;
-use plenary_proto::limits::CREDIT_CHUNKS;
 use plenary_proto::rooms::Rooms;
 
 use super::{gone, names, sync_folder, unavailable};
-
-/// Rooms kept for what is read: for two downloads at full speed.
-const ROOMS: usize = 2 * CREDIT_CHUNKS;
 
 /// The bytes of committed items.
 #[async_trait]
@@ -49,7 +45,7 @@ impl FolderBlobs {
         fs::create_dir_all(folder).map_err(unavailable)?;
         Ok(Self {
             folder: folder.to_owned(),
-            rooms: Rooms::of(ROOMS),
+            rooms: Rooms::for_transfers(2),
         })
     }
 

@@ -57,6 +57,6 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
     kind: Data,
     payload: Bytes,
 ) -> Result<(), Error> {
-    put(socket, kind, &payload.into()).await?;
+    put(socket, kind, payload.into()).await?;
     socket.flush().await
 }

@@ -330,7 +330,7 @@ impl Connection {
         } = self;
         let write = async {
             for frame in frames {
-                put(socket, Data::Binary, &frame).await?;
+                put(socket, Data::Binary, frame).await?;
             }
             loop {
                 room(socket).await?;
@@ -355,7 +355,7 @@ impl Connection {
         closing: Closing,
     ) -> Result<(), tungstenite::Error> {
         for frame in frames {
-            put(&mut self.socket, Data::Binary, &frame).await?;
+            put(&mut self.socket, Data::Binary, frame).await?;
         }
         let frame = CloseFrame {
             code: closing.code().into(),
@@ -444,7 +444,7 @@ async fn room<S: AsyncRead + AsyncWrite + Unpin>(
 pub(super) async fn put<S: AsyncRead + AsyncWrite + Unpin>(
     socket: &mut WebSocketStream<Guarded<S>>,
     kind: Data,
-    payload: &Payload,
+    payload: Payload,
 ) -> Result<(), tungstenite::Error> {
     room(socket).await?;
     socket.get_mut().put_message(kind, payload);

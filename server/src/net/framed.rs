@@ -75,19 +75,19 @@ impl Unwritten {
     }
 
     /// Adds a message.
-    pub fn push_message(&mut self, kind: Data, payload: &Payload) {
-        let Payload { head, body } = payload;
-        let pieces = [head, body];
-        let small = |piece: &&Bytes| piece.len() <= COPIED;
-        let copied: usize = pieces.into_iter().filter(small).map(Bytes::len).sum();
+    pub fn push_message(&mut self, kind: Data, payload: Payload) {
+        let pieces = [payload.head, payload.body];
+        let len = pieces.iter().map(Bytes::len).sum();
+        let small = |len: &usize| *len <= COPIED;
+        let copied: usize = pieces.iter().map(Bytes::len).filter(small).sum();
         let mut gathered = Vec::with_capacity(HEADER + copied);
-        header(kind, head.len() + body.len(), &mut gathered);
+        header(kind, len, &mut gathered);
         for piece in pieces {
-            if small(&piece) {
-                gathered.extend_from_slice(piece);
+            if small(&piece.len()) {
+                gathered.extend_from_slice(&piece);
             } else {
                 self.piece(take(&mut gathered).into());
-                self.piece(piece.clone());
+                self.piece(piece);
             }
         }
         self.piece(gathered.into());
@@ -201,13 +201,13 @@ mod tests {
             let mut to = Grudging(ours, 0);
             let mut unwritten = Unwritten::default();
             for payload in &sent {
-                unwritten.push_message(Data::Binary, &payload.clone().into());
+                unwritten.push_message(Data::Binary, payload.clone().into());
             }
             // The same in two pieces, whichever is the large one.
             for payload in &sent {
                 let mut body = payload.clone();
                 let head = body.split_to(payload.len().min(payload.len() % 5_000));
-                unwritten.push_message(Data::Binary, &Payload { head, body });
+                unwritten.push_message(Data::Binary, Payload { head, body });
             }
             let burst = Burst::of(&sent);
             assert_eq!(burst.messages(), sent.len());

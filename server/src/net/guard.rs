@@ -64,7 +64,7 @@ impl<S> Guarded<S> {
     }
 
     /// As [`put`](Self::put).
-    pub fn put_message(&mut self, kind: Data, payload: &Payload) {
+    pub fn put_message(&mut self, kind: Data, payload: Payload) {
         self.frames.push_message(kind, payload);
     }
 
